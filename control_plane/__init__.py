@@ -1,0 +1,1 @@
+"""The control plane: accounts, keys, balances, top-ups and prices, and their projection to the edge."""

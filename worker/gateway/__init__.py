@@ -1,0 +1,1 @@
+"""The gateway in plain Python: no platform import, no clock, no global state."""

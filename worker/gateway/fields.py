@@ -1,0 +1,101 @@
+"""Read a decoded JSON object field by field, and refuse what does not fit.
+
+    fields = Fields.parse(text, "key record")
+    fields.text("account_id"), fields.integer("limit", minimum=0), fields.optional(fields.text, "name")
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+C = TypeVar("C", bound=str)
+
+
+class FieldError(ValueError):
+    """A stored or received object does not have the agreed shape. The text names the field, never a value."""
+
+
+class Fields:
+    """One JSON object and its name for messages; every reader raises FieldError."""
+
+    __slots__ = ("_name", "_values")
+
+    def __init__(self, values: object, name: str) -> None:
+        if not isinstance(values, dict):
+            raise FieldError(f"{name}: not an object")
+        self._values: dict[str, Any] = values
+        self._name = name
+
+    @classmethod
+    def parse(cls, text: str | bytes, name: str) -> "Fields":
+        """Raises FieldError when the text is not JSON or not an object."""
+        try:
+            return cls(json.loads(text), name)
+        except ValueError as error:
+            if isinstance(error, FieldError):
+                raise
+            raise FieldError(f"{name}: not JSON") from error
+
+    def text(self, field: str) -> str:
+        return self._typed(field, str)
+
+    def boolean(self, field: str) -> bool:
+        return self._typed(field, bool)
+
+    def integer(self, field: str, *, minimum: int = 0) -> int:
+        value = self._values.get(field)
+        if type(value) is not int or value < minimum:
+            raise FieldError(f"{self._name}.{field}: not an integer of at least {minimum}")
+        return value
+
+    def object(self, field: str) -> "Fields":
+        return Fields(self._values.get(field), f"{self._name}.{field}")
+
+    def raw_object(self, field: str) -> dict[str, Any]:
+        """An object that is passed on as it is, such as parameters to inject."""
+        return self._typed(field, dict)
+
+    def objects(self, field: str) -> "Iterator[Fields]":
+        for index, value in enumerate(self._typed(field, list)):
+            yield Fields(value, f"{self._name}.{field}[{index}]")
+
+    def items(self, field: str) -> "Iterator[tuple[str, Fields]]":
+        """The entries of an object of objects."""
+        for key, value in self._typed(field, dict).items():
+            yield key, Fields(value, f"{self._name}.{field}[{key!r}]")
+
+    def texts(self, field: str) -> tuple[str, ...]:
+        values = self._typed(field, list)
+        if not all(isinstance(value, str) for value in values):
+            raise FieldError(f"{self._name}.{field}: not a list of texts")
+        return tuple(values)
+
+    def integers(self, field: str) -> tuple[int, ...]:
+        values = self._typed(field, list)
+        if not all(type(value) is int for value in values):
+            raise FieldError(f"{self._name}.{field}: not a list of integers")
+        return tuple(values)
+
+    def integer_pairs(self, field: str) -> Iterator[tuple[int, int]]:
+        for pair in self._typed(field, list):
+            if not isinstance(pair, list) or len(pair) != 2 or not all(type(item) is int for item in pair):
+                raise FieldError(f"{self._name}.{field}: not a list of pairs of integers")
+            yield pair[0], pair[1]
+
+    def choice(self, field: str, choices: tuple[C, ...]) -> C:
+        value = self._values.get(field)
+        for choice in choices:
+            if value == choice:
+                return choice
+        raise FieldError(f"{self._name}.{field}: not one of {', '.join(choices)}")
+
+    def optional(self, read: Callable[[str], T], field: str) -> T | None:
+        """``read(field)``, or None where the field is absent or null."""
+        return None if self._values.get(field) is None else read(field)
+
+    def _typed(self, field: str, kind: type[T]) -> T:
+        value = self._values.get(field)
+        if not isinstance(value, kind):
+            raise FieldError(f"{self._name}.{field}: not of type {kind.__name__}")
+        return value
