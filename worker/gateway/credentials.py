@@ -25,7 +25,9 @@ def make_api_key(randomness: bytes) -> str:
 def is_api_key(text: str) -> bool:
     """Whether the text has the form of a key, checksum included."""
     length = len(API_KEY_PREFIX) + _RANDOM_CHARS + _CHECKSUM_CHARS
-    if len(text) != length or not text.startswith(API_KEY_PREFIX) or not text.isascii():
+    if len(text) != length or not text.startswith(API_KEY_PREFIX):
+        return False
+    if not set(text[len(API_KEY_PREFIX) :]) <= set(_ALPHABET):
         return False
     return _checksum(text[:-_CHECKSUM_CHARS]) == text[-_CHECKSUM_CHARS:]
 

@@ -1,12 +1,15 @@
 """Read a decoded JSON object field by field, and refuse what does not fit.
 
-    fields = Fields.parse(text, "key record")
-    fields.text("account_id"), fields.integer("limit", minimum=0), fields.optional(fields.text, "name")
+fields = Fields.parse(text, "key record")
+fields.text("account_id"), fields.integer("limit", minimum=0), fields.optional(fields.text, "name")
 """
 
 import json
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
+
+# Larger integers change when they pass through a JavaScript number.
+MAX_INTEGER = 2**53 - 1
 
 T = TypeVar("T")
 C = TypeVar("C", bound=str)
@@ -32,20 +35,28 @@ class Fields:
         """Raises FieldError when the text is not JSON or not an object."""
         try:
             return cls(json.loads(text), name)
-        except ValueError as error:
-            if isinstance(error, FieldError):
-                raise
+        except FieldError:
+            raise
+        except (ValueError, RecursionError) as error:
             raise FieldError(f"{name}: not JSON") from error
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """The object itself, for what is looked at without a fixed shape."""
+        return self._values
+
     def text(self, field: str) -> str:
-        return self._typed(field, str)
+        value = self._typed(field, str)
+        if not _is_storable(value):
+            raise FieldError(f"{self._name}.{field}: not a text that can be stored")
+        return value
 
     def boolean(self, field: str) -> bool:
         return self._typed(field, bool)
 
     def integer(self, field: str, *, minimum: int = 0) -> int:
         value = self._values.get(field)
-        if type(value) is not int or value < minimum:
+        if type(value) is not int or not minimum <= value <= MAX_INTEGER:
             raise FieldError(f"{self._name}.{field}: not an integer of at least {minimum}")
         return value
 
@@ -99,3 +110,12 @@ class Fields:
         if not isinstance(value, kind):
             raise FieldError(f"{self._name}.{field}: not of type {kind.__name__}")
         return value
+
+
+def _is_storable(text: str) -> bool:
+    """JSON can spell half of a surrogate pair, which is not UTF-8, and NUL, which PostgreSQL refuses."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text

@@ -11,6 +11,7 @@ from typing import NewType
 NanoUsd = NewType("NanoUsd", int)
 PicoUsd = NewType("PicoUsd", int)
 
+NOTHING = NanoUsd(0)
 NANO_PER_USD = 10**9
 PICO_PER_NANO = 1_000
 PICO_PER_TOKEN_PER_USD_PER_MILLION = 10**6

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from gateway.money import NanoUsd, round_to_nano, round_up_to_nano
+from gateway.money import BASIS_POINTS, PICO_PER_NANO, NanoUsd, round_to_nano, round_up_to_nano
 from gateway.records import Peak, PriceRow, Rates, Usage
 
 
@@ -37,23 +37,36 @@ def charge(row: PriceRow, usage: Usage, *, at_ms: int) -> NanoUsd:
 
 def most_it_can_cost(row: PriceRow, *, input_tokens: int, output_tokens: int, at_ms: int) -> NanoUsd:
     """An upper bound of the charge for at most these tokens, whichever tier the true input falls into."""
-    candidates = [tier.rates for tier in row.tiers if _tier_is_reachable(row, tier.rates, input_tokens)]
-    if row.peak is not None and _is_peak(row.peak, at_ms):
-        candidates = [row.peak.rates]
     pico = max(
-        input_tokens * max(rates.input, rates.cached_input) + output_tokens * rates.output for rates in candidates
+        input_tokens * _dearest_input(rates) + output_tokens * rates.output
+        for rates in _reachable_rates(row, input_tokens, at_ms)
     )
     return round_up_to_nano(pico, margin_basis_points=row.margin_basis_points)
 
 
-def _tier_is_reachable(row: PriceRow, rates: Rates, input_tokens: int) -> bool:
-    """A tier is reachable when at most ``input_tokens`` can fall into it: every tier up to the bound's own."""
+def output_tokens_within(row: PriceRow, amount: NanoUsd, *, input_tokens: int, at_ms: int) -> int:
+    """The most output tokens for which ``most_it_can_cost`` stays within the amount; negative where none does."""
+    pico = amount * PICO_PER_NANO * BASIS_POINTS // (BASIS_POINTS + row.margin_basis_points)
+    return min(
+        (pico - input_tokens * _dearest_input(rates)) // max(rates.output, 1)
+        for rates in _reachable_rates(row, input_tokens, at_ms)
+    )
+
+
+def _reachable_rates(row: PriceRow, input_tokens: int, at_ms: int) -> list[Rates]:
+    """The rates that can apply to a request of at most this input."""
+    if row.peak is not None and _is_peak(row.peak, at_ms):
+        return [row.peak.rates]
+    rates = []
     for tier in row.tiers:
-        if tier.rates is rates:
-            return True
-        if tier.up_to_input_tokens is None or input_tokens <= tier.up_to_input_tokens:
-            return False
-    return False
+        rates.append(tier.rates)
+        if tier.up_to_input_tokens is not None and input_tokens <= tier.up_to_input_tokens:
+            break
+    return rates
+
+
+def _dearest_input(rates: Rates) -> int:
+    return max(rates.input, rates.cached_input)
 
 
 def _is_peak(peak: Peak, at_ms: int) -> bool:

@@ -155,8 +155,9 @@ class PriceRow:
     def from_fields(cls, fields: Fields) -> "PriceRow":
         peak = fields.optional(fields.object, "peak")
         tiers = tuple(Tier.from_fields(tier) for tier in fields.objects("tiers"))
-        if not tiers or tiers[-1].up_to_input_tokens is not None:
-            raise FieldError("price row: the last tier must have no upper end")
+        ends = [tier.up_to_input_tokens for tier in tiers]
+        if ends != [*sorted({end for end in ends if end is not None}), None]:
+            raise FieldError("price row: the tiers must rise, and only the last has no upper end")
         return cls(
             id=fields.text("id"),
             effective_from_ms=fields.integer("effective_from_ms"),
@@ -399,8 +400,12 @@ class WalletState:
     unacknowledged_records: int
 
     @property
+    def balance_nano_usd(self) -> NanoUsd:
+        return NanoUsd(self.granted_nano_usd - self.settled_nano_usd)
+
+    @property
     def available_nano_usd(self) -> NanoUsd:
-        return NanoUsd(self.granted_nano_usd - self.settled_nano_usd - self.held_nano_usd)
+        return NanoUsd(self.balance_nano_usd - self.held_nano_usd)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -1,0 +1,141 @@
+"""Booking: from what the edge reports to checked records and their charges in the ledger.
+
+A record comes as often as the edge likes and is booked once, by its request id. What cannot be right goes into
+quarantine with the reason: a record is never lost, and never booked unchecked.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from control_plane import ledger, quarantine, usage
+from control_plane.accounts import accounts
+from control_plane.ledger import Transfer
+from control_plane.pricing import price_rows_by_id
+from control_plane.quarantine import Quarantined
+from gateway.fields import FieldError, Fields
+from gateway.money import NanoUsd
+from gateway.pricing import charge
+from gateway.records import PriceRow, UsageRecord, dump
+
+CLOCK_SKEW_MAX_MS: Final = 10 * 60 * 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Booking:
+    """What became of a batch. Each record is in one of the three, and safe here whichever it is."""
+
+    booked: tuple[str, ...]
+    known: tuple[str, ...]
+    quarantined: tuple[Quarantined, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Books:
+    """What a batch is checked against; ``records`` grows as the batch is judged."""
+
+    records: dict[str, UsageRecord]
+    account_ids: frozenset[str]
+    price_rows: dict[str, PriceRow]
+    now_ms: int
+
+
+def parse(value: object) -> UsageRecord | Quarantined:
+    """One decoded record of a batch. Raises FieldError when it does not even name its request."""
+    fields = Fields(value, "record")
+    try:
+        return UsageRecord.from_fields(fields)
+    except FieldError as error:
+        return Quarantined(request_id=fields.text("request_id"), reason=f"malformed: {error}", record=json.dumps(value))
+
+
+async def book(connection: AsyncConnection, batch: Sequence[UsageRecord | Quarantined], *, now_ms: int) -> Booking:
+    """Book a batch in the caller's transaction: new records with their charges, the rest into quarantine."""
+    books = await _open_books(connection, [item for item in batch if isinstance(item, UsageRecord)], now_ms)
+    booked: list[UsageRecord] = []
+    known: list[str] = []
+    refused: list[Quarantined] = []
+    for item in batch:
+        if isinstance(item, Quarantined):
+            refused.append(item)
+        elif books.records.get(item.request_id) == item:
+            known.append(item.request_id)
+        elif (reason := _why_not(item, books)) is not None:
+            refused.append(Quarantined(request_id=item.request_id, reason=reason, record=dump(item)))
+        else:
+            books.records[item.request_id] = item
+            booked.append(item)
+    await usage.add(connection, booked, now_ms=now_ms)
+    await _post_charges(connection, booked, now_ms)
+    await quarantine.add(connection, refused, now_ms=now_ms)
+    return Booking(booked=tuple(record.request_id for record in booked), known=tuple(known), quarantined=tuple(refused))
+
+
+async def _open_books(connection: AsyncConnection, batch: Sequence[UsageRecord], now_ms: int) -> _Books:
+    owners = {record.account_id for record in batch}
+    existing = await connection.execute(select(accounts.c.id).where(accounts.c.id.in_(owners)))
+    rows = {record.price_row for record in batch if record.price_row is not None}
+    return _Books(
+        records=await usage.by_request_id(connection, [record.request_id for record in batch]),
+        account_ids=frozenset(existing.scalars()),
+        price_rows=await price_rows_by_id(connection, rows),
+        now_ms=now_ms,
+    )
+
+
+def _why_not(record: UsageRecord, books: _Books) -> str | None:
+    """Why a record that is not known must not be booked, or None."""
+    if record.request_id in books.records:
+        return "the request was booked with other content"
+    if record.account_id not in books.account_ids:
+        return "unknown account"
+    if record.started_at_ms > books.now_ms + CLOCK_SKEW_MAX_MS:
+        return "the request started in the future"
+    if record.price_row is None:
+        return "a cost without a price row" if record.cost_nano_usd else None
+    row = books.price_rows.get(record.price_row)
+    return "unknown price row" if row is None else _why_not_this_cost(record, row)
+
+
+def _why_not_this_cost(record: UsageRecord, row: PriceRow) -> str | None:
+    if record.started_at_ms < row.effective_from_ms:
+        return "the price row was not yet in force"
+    expected = charge(row, record.usage, at_ms=record.started_at_ms)
+    return None if record.cost_nano_usd == expected else f"the cost should be {expected} nano-USD"
+
+
+async def _post_charges(connection: AsyncConnection, booked: Sequence[UsageRecord], now_ms: int) -> None:
+    trials = await ledger.trial_balances(connection, {record.account_id for record in booked})
+    charges: list[Transfer] = []
+    for record in booked:
+        trial_left = trials.get(record.account_id, 0)
+        from_trial = min(record.cost_nano_usd, max(trial_left, 0))
+        trials[record.account_id] = NanoUsd(trial_left - from_trial)
+        charges += _charges(record, from_trial=from_trial, now_ms=now_ms)
+    await ledger.post_all(connection, charges)
+
+
+def _charges(record: UsageRecord, *, from_trial: int, now_ms: int) -> list[Transfer]:
+    """The transfers of one record: its part from the trial credit, then its part from the customer's own money."""
+    request_id, account_id = record.request_id, record.account_id
+    parts = (
+        (f"usage:{request_id}:trial", ledger.trial_of(account_id), from_trial),
+        (f"usage:{request_id}", ledger.balance_of(account_id), record.cost_nano_usd - from_trial),
+    )
+    return [
+        Transfer(
+            id=transfer_id,
+            debit=payer,
+            credit=ledger.USAGE_REVENUE,
+            amount_nano_usd=NanoUsd(amount),
+            kind="usage",
+            reference=request_id,
+            created_at_ms=now_ms,
+        )
+        for transfer_id, payer, amount in parts
+        if amount
+    ]

@@ -1,0 +1,161 @@
+"""``python -m control_plane.cli``: the operator's commands, through the admin REST API.
+
+CONTROL_PLANE_URL and ADMIN_TOKEN say where and who. Every command prints the answer as JSON; a refusal is printed to
+stderr and ends with status 1.
+"""
+
+import json
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import httpx2
+import typer
+
+TIMEOUT_S = 15.0
+
+Url = Annotated[str, typer.Option("--url", envvar="CONTROL_PLANE_URL", help="The control plane's origin.")]
+AdminToken = Annotated[str, typer.Option("--token", envvar="ADMIN_TOKEN", help="The operator's token.")]
+AccountId = Annotated[str, typer.Argument(help="Such as acct_k5n3xq2zr7w4ybt6cdmf.")]
+KeyId = Annotated[str, typer.Argument(help="Such as key_k5n3xq2zr7w4ybt6cdmf.")]
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Operate a haotokai control plane.")
+accounts = typer.Typer(no_args_is_help=True, help="Open, list, suspend and resume accounts.")
+keys = typer.Typer(no_args_is_help=True, help="Make, list, rotate and revoke keys.")
+credits_ = typer.Typer(no_args_is_help=True, help="Give accounts money.")
+projection = typer.Typer(no_args_is_help=True, help="What the edge knows.")
+app.add_typer(accounts, name="accounts")
+app.add_typer(keys, name="keys")
+app.add_typer(credits_, name="credits")
+app.add_typer(projection, name="projection")
+
+
+class Admin:
+    """The admin REST API; prints what it answers."""
+
+    def __init__(self, client: httpx2.Client) -> None:
+        self._client = client
+
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> None:
+        given = None if body is None else {name: value for name, value in body.items() if value is not None}
+        try:
+            response = self._client.request(method, f"/admin/v1/{path}", json=given)
+        except httpx2.HTTPError as error:
+            typer.echo(f"the control plane did not answer: {type(error).__name__}", err=True)
+            raise typer.Exit(1) from error
+        if response.is_error:
+            typer.echo(response.text, err=True)
+            raise typer.Exit(1)
+        typer.echo(json.dumps(response.json(), indent=2, ensure_ascii=False))
+
+
+@app.callback()
+def connect(context: typer.Context, token: AdminToken, url: Url = "http://127.0.0.1:8788") -> None:
+    """Operate a haotokai control plane."""
+    client = httpx2.Client(base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=TIMEOUT_S)
+    context.obj = Admin(context.with_resource(client))
+
+
+@accounts.command("create")
+def create_account(context: typer.Context, email: str, name: str | None = None) -> None:
+    """Open an account."""
+    context.obj.call("POST", "accounts", {"email": email, "name": name})
+
+
+@accounts.command("list")
+def list_accounts(context: typer.Context, cursor: str | None = None) -> None:
+    """List accounts, newest first."""
+    context.obj.call("GET", _page("accounts", cursor))
+
+
+@accounts.command("show")
+def show_account(context: typer.Context, account_id: AccountId) -> None:
+    """Show an account with its balance."""
+    context.obj.call("GET", _path("accounts", account_id))
+
+
+@accounts.command("suspend")
+def suspend_account(context: typer.Context, account_id: AccountId) -> None:
+    """Let the edge refuse all keys of an account."""
+    context.obj.call("PATCH", _path("accounts", account_id), {"state": "suspended"})
+
+
+@accounts.command("resume")
+def resume_account(context: typer.Context, account_id: AccountId) -> None:
+    """Let a suspended account's keys work again."""
+    context.obj.call("PATCH", _path("accounts", account_id), {"state": "active"})
+
+
+@keys.command("create")
+def create_key(  # noqa: PLR0917 # typer makes an option of each
+    context: typer.Context,
+    account_id: AccountId,
+    name: str,
+    model: Annotated[list[str] | None, typer.Option(help="May be repeated; without it, every model.")] = None,
+    requests_per_minute: int | None = None,
+    tokens_per_minute: int | None = None,
+    concurrent_requests: int | None = None,
+    spend_cap_usd: str | None = None,
+    spend_cap_period: str | None = None,
+    expires_at: str | None = None,
+) -> None:
+    """Make a key; its secret is shown now and never again."""
+    body = {
+        "name": name,
+        "models": model or None,
+        "requests_per_minute": requests_per_minute,
+        "tokens_per_minute": tokens_per_minute,
+        "concurrent_requests": concurrent_requests,
+        "spend_cap_usd": spend_cap_usd,
+        "spend_cap_period": spend_cap_period,
+        "expires_at": expires_at,
+    }
+    context.obj.call("POST", _path("accounts", account_id, "keys"), body)
+
+
+@keys.command("list")
+def list_keys(context: typer.Context, account_id: AccountId, cursor: str | None = None) -> None:
+    """List an account's keys, newest first."""
+    context.obj.call("GET", _page(_path("accounts", account_id, "keys"), cursor))
+
+
+@keys.command("rotate")
+def rotate_key(context: typer.Context, key_id: KeyId) -> None:
+    """Give a key a new secret."""
+    context.obj.call("POST", _path("keys", key_id, "rotate"))
+
+
+@keys.command("revoke")
+def revoke_key(context: typer.Context, key_id: KeyId) -> None:
+    """Refuse a key from now on."""
+    context.obj.call("DELETE", _path("keys", key_id))
+
+
+@credits_.command("add")
+def add_credit(context: typer.Context, account_id: AccountId, amount_usd: str, reference: str) -> None:
+    """Give an account money, once per reference."""
+    body = {"amount_usd": amount_usd, "reference": reference}
+    context.obj.call("POST", _path("accounts", account_id, "credits"), body)
+
+
+@projection.command("drift")
+def show_drift(context: typer.Context) -> None:
+    """Show what differs at the edge."""
+    context.obj.call("GET", "projection/drift")
+
+
+@projection.command("resync")
+def resync(context: typer.Context, remove_extra: bool = False) -> None:
+    """Say everything to the edge again."""
+    context.obj.call("POST", f"projection/resync?remove_extra={str(remove_extra).lower()}")
+
+
+def _path(*parts: str) -> str:
+    return "/".join(quote(part, safe="") for part in parts)
+
+
+def _page(path: str, cursor: str | None) -> str:
+    return path if cursor is None else f"{path}?cursor={quote(cursor, safe='')}"
+
+
+if __name__ == "__main__":
+    app()

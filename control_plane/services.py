@@ -1,0 +1,42 @@
+"""What the routes work with: built once by ``main``, reached through ``api.dependencies``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import httpx2
+
+from control_plane.clock import NowMs, wall_clock_ms
+from control_plane.cloudflare import CloudflareKV
+from control_plane.edge import EdgeClient
+from control_plane.metrics import Metrics
+from control_plane.projector import Projector
+from control_plane.randomness import RandomBytes, random_bytes
+from control_plane.settings import Settings
+from control_plane.store import Store
+from gateway.records import Catalogue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """What the process takes from outside, so that tests can put something else in its place."""
+
+    environment: Mapping[str, str]
+    now_ms: NowMs = wall_clock_ms
+    randomness: RandomBytes = random_bytes
+    cloudflare_transport: httpx2.AsyncBaseTransport | None = None
+    edge_transport: httpx2.AsyncBaseTransport | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The running control plane; ``catalogue`` is the one that was published at start."""
+
+    settings: Settings
+    store: Store
+    catalogue: Catalogue
+    kv: CloudflareKV
+    edge: EdgeClient
+    projector: Projector
+    metrics: Metrics
+    now_ms: NowMs
+    randomness: RandomBytes

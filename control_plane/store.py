@@ -1,0 +1,102 @@
+"""The database: one engine, one transaction at a time per connection, and the metadata that every table joins.
+
+Times are integer milliseconds since 1970 UTC, amounts integer nano-USD. SQLite is the default and PostgreSQL is
+reached through the same Core code, so SQL that only one of them speaks stands here or in the migrations.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Integer, MetaData, Table, event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.schema import SchemaItem
+
+from control_plane import migrations
+
+BUSY_TIMEOUT_MS = 5_000
+DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite's STRICT tables know INTEGER only, which is 64 bits wide there.
+Int64 = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def table(name: str, *items: SchemaItem, **options: Any) -> Table:
+    """A table on ``metadata`` whose columns refuse values of another type: use Int64, Integer, Text, LargeBinary."""
+    return Table(name, metadata, *items, sqlite_strict=True, **options)
+
+
+class Store:
+    """Hands out transactions. ``open`` touches nothing yet; ``close`` ends every connection."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._reader = engine.execution_options(read_only=True)
+
+    @classmethod
+    def open(cls, url: str) -> "Store":
+        """A store for ``sqlite:///file`` or ``postgresql://…``; the folder of a SQLite file is made."""
+        parsed = _with_driver(make_url(url))
+        # Parameters hold e-mail addresses and hashes, which have no place in an error text.
+        engine = create_async_engine(parsed, hide_parameters=True)
+        if parsed.get_backend_name() == "sqlite":
+            _prepare_sqlite(engine, parsed)
+        return cls(engine)
+
+    async def migrate(self) -> None:
+        """Bring the schema to the newest revision, in one transaction."""
+        async with self.begin() as connection:
+            await connection.run_sync(migrations.upgrade)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction that may write: committed at the end of the block, rolled back when it raises."""
+        async with self._engine.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction that only reads: a snapshot that no writer waits for."""
+        async with self._reader.begin() as connection:
+            yield connection
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+def _with_driver(url: URL) -> URL:
+    return url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
+
+
+def _prepare_sqlite(engine: AsyncEngine, url: URL) -> None:
+    if url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def configure(connection: Any, _record: object) -> None:
+        # The driver must not begin transactions by itself, because its plain BEGIN lets two readers who then
+        # both write fail with "database is locked".
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Connection) -> None:
+        reads_only = connection.get_execution_options().get("read_only", False)
+        connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")

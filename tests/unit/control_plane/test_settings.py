@@ -1,0 +1,56 @@
+"""Settings: read from the environment, refused as a whole, and silent about secrets."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from control_plane.settings import Settings
+
+ENVIRONMENT: dict[str, Any] = {
+    "internal_secret": "internal-secret-of-tests",
+    "admin_token": "admin-token-of-the-tests",
+    "cloudflare_api_token": "cloudflare-token",
+    "cloudflare_account_id": "account",
+    "cloudflare_kv_namespace_id": "namespace",
+}
+
+
+def test_the_database_is_a_file_in_the_data_folder_unless_a_url_is_given(tmp_path: Path) -> None:
+    default = Settings.model_validate({**ENVIRONMENT, "haotokai_data": tmp_path})
+    given = Settings.model_validate({**ENVIRONMENT, "database_url": "postgresql://db/haotokai"})
+
+    assert default.database() == f"sqlite:///{tmp_path}/control-plane.sqlite3"
+    assert given.database() == "postgresql://db/haotokai"
+
+
+def test_secrets_are_in_no_repr() -> None:
+    settings = Settings.model_validate({**ENVIRONMENT, "database_url": "postgresql://user:pass@db/haotokai"})
+
+    for secret in ("internal-secret", "admin-token", "cloudflare-token", "pass"):
+        assert secret not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("internal_secret", "short"),
+        ("admin_token", "fifteen-letters"),
+        ("control_plane_port", "65536"),
+        ("edge_url", "edge"),
+        ("cloudflare_account_id", "a/b"),
+    ],
+)
+def test_an_unfit_value_is_refused_and_not_repeated(name: str, value: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings.model_validate({**ENVIRONMENT, name: value})
+
+    assert name in str(refused.value)
+    assert f"'{value}'" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["internal_secret", "cloudflare_api_token", "cloudflare_kv_namespace_id"])
+def test_what_is_needed_must_be_given(name: str) -> None:
+    with pytest.raises(ValidationError, match=name):
+        Settings.model_validate({key: value for key, value in ENVIRONMENT.items() if key != name})

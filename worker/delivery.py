@@ -1,0 +1,95 @@
+"""Usage on its way up: from the queue to the control plane, and back to the Wallet the word that it has arrived.
+
+Each step may happen again; the control plane books a request id once."""
+
+import json
+from collections import defaultdict
+from typing import Any
+
+import js
+from pyodide.ffi import JsException
+
+from bindings import EdgePorts, log
+from gateway.fields import FieldError, Fields
+from gateway.ports import PlatformError
+from gateway.signing import SignedCall, sign
+from webapi import to_object
+
+POST_TIMEOUT_MS = 15_000
+RETRY_DELAY_S = 5
+USAGE_PATH = "/internal/usage"
+HEARTBEAT_PATH = "/internal/heartbeat"
+MAX_RECORDS_PER_POST = 100
+
+
+class NotDelivered(Exception):
+    """The control plane did not take it; it is tried again."""
+
+
+async def deliver(batch: Any, env: Any) -> None:
+    """Post the records of a batch of messages, and acknowledge them to their Wallets and to the queue."""
+    if str(batch.queue).endswith("-dead"):
+        # Their Wallets still have these records and send them anew; the queue's copy is only reported.
+        log("usage_dead_letters", messages=len(batch.messages))
+        batch.ackAll()
+        return
+    ports = EdgePorts(env, None)
+    try:
+        records = [record for message in batch.messages for record in json.loads(message.body)]
+        for start in range(0, len(records), MAX_RECORDS_PER_POST):
+            await _deliver_records(records[start : start + MAX_RECORDS_PER_POST], env, ports)
+    except (NotDelivered, PlatformError) as error:
+        log("usage_not_delivered", messages=len(batch.messages), error=type(error).__name__)
+        batch.retryAll(to_object({"delaySeconds": RETRY_DELAY_S}))
+        return
+    batch.ackAll()
+
+
+async def heartbeat(env: Any) -> None:
+    """Tell the control plane that the edge is up and which catalogue it serves."""
+    ports = EdgePorts(env, None)
+    try:
+        version = (await ports.catalogue()).version
+        await _post(env, HEARTBEAT_PATH, json.dumps({"catalogue_version": version, "at_ms": ports.now_ms()}))
+    except (NotDelivered, PlatformError) as error:
+        log("heartbeat_failed", error=type(error).__name__)
+
+
+async def _deliver_records(records: list[dict[str, Any]], env: Any, ports: EdgePorts) -> None:
+    reply = await _post(env, USAGE_PATH, json.dumps({"records": records}, separators=(",", ":")))
+    try:
+        taken = _taken(Fields.parse(reply, "usage reply"))
+    except FieldError as error:
+        raise NotDelivered from error
+    by_account = defaultdict(list)
+    for record in records:
+        if record["request_id"] in taken:
+            by_account[record["account_id"]].append(record["request_id"])
+    for account_id, request_ids in by_account.items():
+        await ports.wallet(account_id, "acknowledge", json.dumps({"request_ids": request_ids}))
+
+
+def _taken(fields: Fields) -> set[str]:
+    quarantined = {item.text("request_id") for item in fields.objects("quarantined")}
+    return {*fields.texts("booked"), *fields.texts("known"), *quarantined}
+
+
+async def _post(env: Any, path: str, body: str) -> str:
+    """A signed POST to the control plane; raises NotDelivered unless it answers with success."""
+    call = SignedCall(method="POST", path=path, body=body.encode())
+    nonce = str(js.crypto.randomUUID())
+    headers = sign(call, secret=env.INTERNAL_SECRET, now_s=int(js.Date.now() // 1000), nonce=nonce)
+    init = {
+        "method": "POST",
+        "headers": {"content-type": "application/json", **headers},
+        "body": body,
+        "signal": js.AbortSignal.timeout(POST_TIMEOUT_MS),
+    }
+    try:
+        response = await js.fetch(env.CONTROL_PLANE_URL + path, to_object(init))
+        text: str = await response.text()
+    except JsException as error:
+        raise NotDelivered(error.name) from error
+    if not response.ok:
+        raise NotDelivered(f"status {response.status}")
+    return text

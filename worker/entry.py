@@ -1,0 +1,87 @@
+"""The Worker's entrypoints: wiring only.
+
+Default serves HTTP, the queue and the cron; Meter reads the copies of streams; Wallet is the Durable Object that alone
+says whether an account may spend.
+"""
+
+import asyncio
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import js
+from workers import DurableObject, WorkerEntrypoint
+
+from bindings import EdgePorts, SqlStore, send_usage
+from delivery import deliver, heartbeat
+from gateway import wallet
+from gateway.app import serve
+from gateway.wallet_calls import call
+from upstream import facts_to_json, read_copy
+from webapi import request_from_js, response_to_js
+
+
+class Default(WorkerEntrypoint):
+    """The public face."""
+
+    async def fetch(self, request: Any) -> Any:
+        work = asyncio.ensure_future(self._answer(request.js_object))
+        # A caller who leaves must not end the work: its hold is settled all the same.
+        self.ctx.waitUntil(work)
+        return await work
+
+    async def queue(self, batch: Any) -> None:
+        await deliver(batch, self.env)
+
+    async def scheduled(self, controller: Any, env: Any = None, ctx: Any = None) -> None:
+        del controller, env, ctx
+        await heartbeat(self.env)
+
+    async def _answer(self, request: Any) -> Any:
+        return response_to_js(await serve(request_from_js(request), EdgePorts(self.env, self.ctx)))
+
+
+class Meter(WorkerEntrypoint):
+    """Reached only over the loopback binding: a copy of a stream in, its facts out."""
+
+    async def fetch(self, request: Any) -> Any:
+        query = parse_qs(urlsplit(request.js_object.url).query)
+        facts = await read_copy(request.js_object.body, idle_timeout_ms=int(query["idle_timeout_ms"][0]))
+        return js.Response.new(facts_to_json(facts))
+
+
+class Wallet(DurableObject):
+    """One account's Wallet. A call takes and gives a JSON text, and never pauses between reading and writing."""
+
+    ALARM_DELAY_MS = 500
+    """How long settled records gather before they are sent: one alarm serves all that settle in the meantime."""
+
+    def __init__(self, ctx: Any, env: Any) -> None:
+        super().__init__(ctx, env)
+        self._store = SqlStore(ctx.storage)
+        self._alarm_ms: int | None = None
+        wallet.create_tables(self._store)
+
+    async def call(self, operation: str, text: str) -> str:
+        now_ms = int(js.Date.now())
+        reply = call(self._store, operation, text, account_id=str(self.ctx.id.name), now_ms=now_ms)
+        await self._set_alarm(now_ms)
+        return reply
+
+    async def alarm(self) -> None:
+        self._alarm_ms = None
+        now_ms = int(js.Date.now())
+        wallet.release_expired(self._store, now_ms=now_ms)
+        wallet.prune(self._store, now_ms=now_ms)
+        while records := wallet.due_records(self._store, now_ms=now_ms):
+            await send_usage(self.env, records)
+        await self._set_alarm(now_ms)
+
+    async def _set_alarm(self, now_ms: int) -> None:
+        """Keep the alarm at the next time when something falls due; it is written only when that comes earlier."""
+        due_ms = wallet.next_alarm_ms(self._store)
+        if due_ms is None:
+            return
+        at_ms = max(due_ms, now_ms + self.ALARM_DELAY_MS)
+        if self._alarm_ms is None or at_ms < self._alarm_ms:
+            self._alarm_ms = at_ms
+            await self.ctx.storage.setAlarm(at_ms)

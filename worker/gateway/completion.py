@@ -1,0 +1,74 @@
+"""POST /v1/chat/completions: the path of a request.
+
+Authenticate, read, admit, resolve, hold, forward to the commit point, pass the answer on, settle what it cost.
+"""
+
+from gateway.answering import answer
+from gateway.auth import admit, authenticate
+from gateway.charging import FAILED
+from gateway.errors import InvalidRequest, RequestTooLarge, UnsupportedMediaType
+from gateway.failover import AllFailed, Committed, forward
+from gateway.holding import Grip, take_hold
+from gateway.http import JSON, Exchange, Request, Response
+from gateway.ports import BodyTooLarge, Document, NotJson, Ports
+from gateway.routing import Call, Candidate, read_call, resolve
+from gateway.settling import settle, trace
+
+MAX_BODY_BYTES = 20 * 2**20
+MAX_IDEMPOTENCY_KEY_CHARS = 255
+
+
+async def complete(exchange: Exchange, ports: Ports) -> Response:
+    """Answer a chat completion, whole or as a stream; raises Refusal."""
+    started_at_ms = ports.now_ms()
+    key = await authenticate(exchange.request, ports)
+    document, size_bytes = await _read(exchange.request)
+    call = read_call(
+        document,
+        size_bytes,
+        request_id=exchange.id,
+        key=key,
+        started_at_ms=started_at_ms,
+        idempotency_key=_idempotency_key(exchange.request),
+    )
+    admit(key, call.model)
+    candidates = resolve(call, await ports.catalogue())
+    grip = await take_hold(call, candidates, ports)
+    committed = await _forward(call, candidates, grip, ports)
+    response = answer(call, committed, ports)
+    response.headers.update(grip.headers)
+    return response
+
+
+async def _forward(call: Call, candidates: tuple[Candidate, ...], grip: Grip, ports: Ports) -> Committed:
+    """The answer of the first candidate that gives one. Where none does, the hold goes back at $0."""
+    try:
+        return await forward(call, candidates, ports, max_tokens=grip.max_tokens)
+    except AllFailed as failed:
+        ports.background(settle(call, FAILED, ports, attempts=failed.attempts))
+        refusal = failed.refusal
+        refusal.headers.update(trace(failed.attempts, None))
+        refusal.metadata["attempts"] = [attempt.to_json() for attempt in failed.attempts]
+        raise refusal from failed
+    except BaseException:
+        ports.background(settle(call, FAILED, ports))
+        raise
+
+
+async def _read(request: Request) -> tuple[Document, int]:
+    media_type = (request.header("content-type") or JSON).partition(";")[0].strip().lower()
+    if media_type != JSON:
+        raise UnsupportedMediaType(f"The body must be {JSON}, not {media_type!r}.")
+    try:
+        return await request.body.document(limit_bytes=MAX_BODY_BYTES)
+    except BodyTooLarge as error:
+        raise RequestTooLarge(f"The body is longer than {MAX_BODY_BYTES // 2**20} MiB.") from error
+    except NotJson as error:
+        raise InvalidRequest("The body is not a JSON object.") from error
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.header("idempotency-key")
+    if key is not None and not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY_CHARS:
+        raise InvalidRequest(f"Idempotency-Key must have 1 to {MAX_IDEMPOTENCY_KEY_CHARS} characters.")
+    return key

@@ -1,0 +1,100 @@
+"""Edit a stream on its way to the caller, where its events may not pass as they are.
+
+Two things call for it: a provider whose chunks need repair, and a usage chunk that the caller asked for (one, at the
+end, in OpenAI's form, with the cost) or did not ask for (none). An event that needs neither passes byte for byte.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from gateway.metering import error_object, usage_object
+from gateway.ports import StreamFacts
+from gateway.providers.dialect import Dialect
+from gateway.sse import DONE, EventTooLarge, Splitter, data_event, parse_event
+
+# What an unrepaired event must not show: usage that is not null, the end mark, an error.
+_NOT_PLAIN = re.compile(rb'"usage"\s*:\s*\{|\[DONE\]|"error"\s*:|"code"\s*:\s*"?[1-9A-Z]|event:\s*error')
+
+
+class StreamEditor:
+    """The Edit port for one stream; ``ending`` gives the last bytes, once how it ended is known."""
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        *,
+        defaults: dict[str, Any],
+        ending: Callable[[StreamFacts, dict[str, Any]], bytes],
+    ) -> None:
+        """``defaults`` are the fields (id, object, created, model) that a chunk gets where it lacks them."""
+        self._dialect = dialect
+        self._defaults = defaults
+        self._ending = ending
+        self._splitter = Splitter()
+        self._stopped = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        if self._stopped:
+            return b""
+        try:
+            return b"".join(map(self._edit, self._splitter.feed(chunk)))
+        except EventTooLarge:
+            self._stopped = True
+            return b""
+
+    def end(self, facts: StreamFacts) -> bytes:
+        unfinished, self._splitter.rest = self._splitter.rest, b""
+        last = self._edit(unfinished) if unfinished.strip() and facts.done else b""
+        return last + self._ending(facts, self._defaults)
+
+    def _edit(self, raw: bytes) -> bytes:
+        if self._stopped:
+            return b""
+        if self._dialect.native_stream and _NOT_PLAIN.search(raw) is None:
+            return raw
+        data = parse_event(raw).data
+        if data is None:
+            return raw
+        if data.strip() == DONE:
+            return b""
+        return self._edit_data(data)
+
+    def _edit_data(self, data: str) -> bytes:
+        try:
+            chunk = json.loads(data)
+        except ValueError:
+            chunk = None
+        if not isinstance(chunk, dict) or error_object(chunk) is not None:
+            # A broken or failing stream ends here for the caller; ``end`` says why.
+            self._stopped = True
+            return b""
+        if usage_object(chunk) is not None:
+            _drop_usage(chunk)
+            if not chunk.get("choices"):
+                return b""
+        self._dialect.repair_chunk(chunk)
+        for name, value in self._defaults.items():
+            if chunk.get(name) is None:
+                chunk[name] = value
+        return data_event(json.dumps(chunk, separators=(",", ":"), ensure_ascii=False))
+
+
+def usage_event(defaults: dict[str, Any], usage: dict[str, Any]) -> bytes:
+    """OpenAI's usage chunk: no choices, the usage of the whole answer."""
+    chunk = {**defaults, "choices": [], "usage": usage}
+    return data_event(json.dumps(chunk, separators=(",", ":")))
+
+
+def finish_event(defaults: dict[str, Any], reason: str) -> bytes:
+    """The chunk that ends an answer, for a provider that never says so."""
+    choice = {"index": 0, "delta": {}, "finish_reason": reason}
+    return data_event(json.dumps({**defaults, "choices": [choice]}, separators=(",", ":")))
+
+
+def _drop_usage(chunk: dict[str, Any]) -> None:
+    chunk.pop("usage", None)
+    for choice in chunk.get("choices") or ():
+        if isinstance(choice, dict):
+            choice.pop("usage", None)

@@ -1,0 +1,140 @@
+"""Ask the Wallet before anything is sent, and tell the caller what it said."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from gateway.errors import (
+    DuplicateRequest,
+    InsufficientBalance,
+    InvalidApiKey,
+    RateLimitExceeded,
+    Refusal,
+    ServiceUnavailable,
+    SpendCapReached,
+)
+from gateway.fields import Fields
+from gateway.holds import (
+    LEAST_OUTPUT_TOKENS,
+    Bound,
+    HoldReply,
+    HoldRequest,
+    RateState,
+    affordable_output,
+    bound_of,
+    worst_case,
+)
+from gateway.money import NanoUsd, format_usd
+from gateway.ports import PlatformError, Ports
+from gateway.records import dump
+from gateway.routing import Call, Candidate
+
+BYTES_PER_TYPICAL_TOKEN = 4
+# What a request may still take after the longest answer: draining, settling, and clocks that differ.
+HOLD_GRACE_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grip:
+    """A hold that was granted: ``max_tokens`` to send (None: the provider's own bound), and headers that tell of it."""
+
+    max_tokens: int | None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+async def take_hold(call: Call, candidates: Sequence[Candidate], ports: Ports) -> Grip:
+    """Hold the worst case of the call, lowered to what the wallet can pay; raises Refusal where it cannot."""
+    bound = bound_of(call, candidates)
+    request = _hold_request(call, candidates, bound)
+    try:
+        reply = HoldReply.from_fields(
+            Fields.parse(await ports.wallet(call.key.account_id, "hold", dump(request)), "hold reply")
+        )
+    except PlatformError as error:
+        raise ServiceUnavailable("The wallet does not answer right now; nothing was spent.") from error
+    if reply.refused is not None:
+        raise _refusal(reply, call, request)
+    return _grip(call, candidates, bound, request, reply)
+
+
+def _hold_request(call: Call, candidates: Sequence[Candidate], bound: Bound) -> HoldRequest:
+    least_output = min(LEAST_OUTPUT_TOKENS, bound.output_tokens)
+    longest_ms = max(candidate.provider.total_timeout_ms for candidate in candidates)
+    return HoldRequest(
+        request_id=call.request_id,
+        account_id=call.key.account_id,
+        key_id=call.key.key_id,
+        wanted_nano_usd=worst_case(bound, candidates, output_tokens=bound.output_tokens, at_ms=call.started_at_ms),
+        least_nano_usd=worst_case(bound, candidates, output_tokens=least_output, at_ms=call.started_at_ms),
+        tokens=call.size_bytes // BYTES_PER_TYPICAL_TOKEN + (call.max_tokens or 0),
+        limits=call.key.limits,
+        idempotency_key=call.idempotency_key,
+        now_ms=call.started_at_ms,
+        expires_ms=call.started_at_ms + longest_ms + HOLD_GRACE_MS,
+    )
+
+
+def _grip(call: Call, candidates: Sequence[Candidate], bound: Bound, request: HoldRequest, reply: HoldReply) -> Grip:
+    headers = _rate_headers(reply.requests, reply.tokens)
+    max_tokens = None if call.max_tokens is None else bound.output_tokens
+    if reply.granted_nano_usd < request.wanted_nano_usd:
+        max_tokens = affordable_output(bound, candidates, granted=reply.granted_nano_usd, at_ms=call.started_at_ms)
+    if max_tokens is not None and max_tokens != call.max_tokens:
+        headers["x-haotokai-max-tokens"] = str(max_tokens)
+    return Grip(max_tokens=max_tokens, headers=headers)
+
+
+def _refusal(reply: HoldReply, call: Call, request: HoldRequest) -> Refusal:
+    headers = _rate_headers(reply.requests, reply.tokens)
+    match reply.refused:
+        case "insufficient_balance":
+            return InsufficientBalance(
+                f"The balance cannot pay for this request: {format_usd(reply.available_nano_usd)} USD is available,"
+                f" and it may cost {format_usd(request.least_nano_usd)} USD even with a short answer.",
+                metadata=_amounts(reply.available_nano_usd, request.least_nano_usd),
+            )
+        case "spend_cap_reached":
+            return SpendCapReached(
+                "The key's spend cap leaves too little for this request.",
+                metadata={"period": call.key.limits.spend_cap_period},
+            )
+        case "rate_limit_exceeded":
+            headers["retry-after"] = str(-(-(reply.retry_after_ms or 1000) // 1000))
+            return RateLimitExceeded(
+                f"The key's limit of {(reply.limit or 'requests').replace('_', ' ')} is reached.", headers=headers
+            )
+        case "key_revoked":
+            return InvalidApiKey("The API key has been revoked.")
+        case "duplicate_request":
+            return _duplicate(reply)
+        case None:
+            raise ValueError("not a refusal")
+        case _:
+            assert_never(reply.refused)
+
+
+def _duplicate(reply: HoldReply) -> Refusal:
+    metadata: dict[str, str] = {"request_id": reply.first_request_id or ""}
+    if reply.first_cost_nano_usd is None:
+        return DuplicateRequest("A request with this Idempotency-Key is still being answered.", metadata=metadata)
+    metadata["cost_usd"] = format_usd(reply.first_cost_nano_usd)
+    return DuplicateRequest(
+        "A request with this Idempotency-Key has been answered, and is not charged again. Answers are never stored,"
+        " so it cannot be shown once more.",
+        metadata=metadata,
+    )
+
+
+def _amounts(available: NanoUsd, least: NanoUsd) -> dict[str, str]:
+    return {"balance_usd": format_usd(available), "needed_usd": format_usd(least)}
+
+
+def _rate_headers(requests: RateState | None, tokens: RateState | None) -> dict[str, str]:
+    """OpenAI's rate-limit headers, as far as the key has limits."""
+    headers = {}
+    for name, rate in (("requests", requests), ("tokens", tokens)):
+        if rate is not None:
+            headers[f"x-ratelimit-limit-{name}"] = str(rate.limit)
+            headers[f"x-ratelimit-remaining-{name}"] = str(rate.remaining)
+            headers[f"x-ratelimit-reset-{name}"] = f"{rate.reset_ms}ms"
+    return headers

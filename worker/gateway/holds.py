@@ -1,0 +1,147 @@
+"""The hold of a request: the most that it can cost, and what the Wallet answers when asked for it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from gateway.fields import Fields
+from gateway.money import NOTHING, NanoUsd
+from gateway.pricing import most_it_can_cost, output_tokens_within
+from gateway.records import KeyLimits
+from gateway.routing import Call, Candidate
+
+# A token stands for at least one byte of the text that it came from, and the JSON of a request is never shorter than
+# the text in it; what a chat template adds around each message and tool is within this allowance.
+TEMPLATE_TOKENS_PER_MESSAGE = 16
+TEMPLATE_TOKENS = 512
+# Below this an answer is of no use, so a wallet that cannot pay for it is refused rather than clamped.
+LEAST_OUTPUT_TOKENS = 16
+
+RefusalReason = Literal[
+    "insufficient_balance", "spend_cap_reached", "rate_limit_exceeded", "key_revoked", "duplicate_request"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """The most tokens that a request can use at any of its candidates."""
+
+    input_tokens: int
+    output_tokens: int
+    choices: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldRequest:
+    """Asks the Wallet for ``wanted`` or, where it cannot pay that, for as much as it can but at least ``least``."""
+
+    request_id: str
+    account_id: str
+    key_id: str
+    wanted_nano_usd: NanoUsd
+    least_nano_usd: NanoUsd
+    tokens: int
+    limits: KeyLimits
+    idempotency_key: str | None
+    now_ms: int
+    expires_ms: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> "HoldRequest":
+        return cls(
+            request_id=fields.text("request_id"),
+            account_id=fields.text("account_id"),
+            key_id=fields.text("key_id"),
+            wanted_nano_usd=NanoUsd(fields.integer("wanted_nano_usd")),
+            least_nano_usd=NanoUsd(fields.integer("least_nano_usd")),
+            tokens=fields.integer("tokens"),
+            limits=KeyLimits.from_fields(fields.object("limits")),
+            idempotency_key=fields.optional(fields.text, "idempotency_key"),
+            now_ms=fields.integer("now_ms"),
+            expires_ms=fields.integer("expires_ms"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateState:
+    """One limit of a key as it stands: how many, how many are left, when the oldest leaves the window."""
+
+    limit: int
+    remaining: int
+    reset_ms: int
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> "RateState":
+        return cls(
+            limit=fields.integer("limit"), remaining=fields.integer("remaining"), reset_ms=fields.integer("reset_ms")
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldReply:
+    """Granted where ``refused`` is None. ``available_nano_usd`` is what the account could spend before this hold."""
+
+    granted_nano_usd: NanoUsd = NOTHING
+    refused: RefusalReason | None = None
+    available_nano_usd: NanoUsd = NOTHING
+    requests: RateState | None = None
+    tokens: RateState | None = None
+    retry_after_ms: int | None = None
+    limit: str | None = None
+    first_request_id: str | None = None
+    first_cost_nano_usd: NanoUsd | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> "HoldReply":
+        requests = fields.optional(fields.object, "requests")
+        tokens = fields.optional(fields.object, "tokens")
+        cost = fields.optional(fields.integer, "first_cost_nano_usd")
+        return cls(
+            granted_nano_usd=NanoUsd(fields.integer("granted_nano_usd")),
+            refused=fields.optional(lambda name: fields.choice(name, get_args(RefusalReason)), "refused"),
+            available_nano_usd=NanoUsd(fields.integer("available_nano_usd", minimum=-(2**53))),
+            requests=None if requests is None else RateState.from_fields(requests),
+            tokens=None if tokens is None else RateState.from_fields(tokens),
+            retry_after_ms=fields.optional(fields.integer, "retry_after_ms"),
+            limit=fields.optional(fields.text, "limit"),
+            first_request_id=fields.optional(fields.text, "first_request_id"),
+            first_cost_nano_usd=None if cost is None else NanoUsd(cost),
+        )
+
+
+def bound_of(call: Call, candidates: Sequence[Candidate]) -> Bound:
+    """The token bound of a call: a token a byte of input, and the output that it may ask for."""
+    messages = len(call.document.items("messages"))
+    most_output = max(candidate.model.max_output_tokens for candidate in candidates)
+    return Bound(
+        input_tokens=call.size_bytes + TEMPLATE_TOKENS_PER_MESSAGE * messages + TEMPLATE_TOKENS,
+        output_tokens=min(call.max_tokens or most_output, most_output),
+        choices=call.choices,
+    )
+
+
+def worst_case(bound: Bound, candidates: Sequence[Candidate], *, output_tokens: int, at_ms: int) -> NanoUsd:
+    """The most that the request can cost at any of its candidates with at most ``output_tokens`` a choice."""
+    return max(
+        most_it_can_cost(
+            candidate.price,
+            input_tokens=bound.input_tokens,
+            output_tokens=output_tokens * bound.choices,
+            at_ms=at_ms,
+        )
+        for candidate in candidates
+    )
+
+
+def affordable_output(bound: Bound, candidates: Sequence[Candidate], *, granted: NanoUsd, at_ms: int) -> int:
+    """The most output tokens a choice for which the worst case stays within what was granted."""
+    return min(
+        output_tokens_within(candidate.price, granted, input_tokens=bound.input_tokens, at_ms=at_ms) // bound.choices
+        for candidate in candidates
+    )

@@ -1,0 +1,177 @@
+"""What the gateway needs of its platform, one Protocol per need.
+
+Two families of adapters serve them: webapi.py and bindings.py in workerd, and the stateful fakes of the tests.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NewType, Protocol
+
+from gateway.records import Catalogue, KeyRecord
+
+OpaqueBody = NewType("OpaqueBody", object)
+"""A body that stays with the platform: a native stream, or a document to be written by its JSON engine."""
+
+
+class PlatformError(Exception):
+    """Something that the request needs did not answer. The text holds no secret."""
+
+
+class BodyTooLarge(Exception):
+    """A body is longer than the limit that was given."""
+
+
+class NotJson(Exception):
+    """A body is not JSON, or not an object."""
+
+
+class UpstreamFailed(Exception):
+    """No answer came from a provider: refused, reset, or cut."""
+
+
+class UpstreamSilent(UpstreamFailed):
+    """No answer came in time."""
+
+
+class Document(Protocol):
+    """A JSON object, parsed, held and written by the platform's own JSON engine.
+
+    Only the fields that are named are looked at, so that a large prompt never becomes Python objects.
+    """
+
+    def names(self) -> list[str]:
+        """The names of its fields."""
+
+    def read(self, name: str) -> Any:
+        """The field as plain Python data; None where it is absent or null."""
+
+    def write(self, name: str, value: Any) -> None:
+        """Set a field to plain Python data."""
+
+    def remove(self, name: str) -> None: ...
+
+    def items(self, name: str) -> "Sequence[Document]":
+        """The objects of a list field; other items, and a field that is no list, count as none."""
+
+    def copy(self) -> "Document":
+        """A shallow copy: writing a field of the copy leaves the original as it is."""
+
+    def as_body(self) -> OpaqueBody:
+        """To be sent as the JSON body of a response."""
+
+
+class Body(Protocol):
+    """The body of a request, read at most once."""
+
+    async def document(self, *, limit_bytes: int) -> tuple[Document, int]:
+        """The JSON object and its size in bytes; raises BodyTooLarge, NotJson."""
+
+    async def read(self, *, limit_bytes: int) -> bytes:
+        """The raw bytes; raises BodyTooLarge."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamCall:
+    """One POST of a JSON document to a provider."""
+
+    url: str
+    headers: Mapping[str, str]
+    document: Document
+    headers_timeout_ms: int
+    total_timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamFacts:
+    """What was seen of a stream: its usage as the provider wrote it, how it ended, and how much content came.
+
+    ``done`` is the provider's own end mark; ``finish_reason`` and ``usage`` are the last that were not null;
+    ``error`` is the object of an error event; ``silent`` says that it was given up after the idle limit.
+    """
+
+    usage: Mapping[str, Any] | None = None
+    finish_reason: str | None = None
+    done: bool = False
+    error: Mapping[str, Any] | None = None
+    silent: bool = False
+    content_bytes: int = 0
+
+
+class Relay(Protocol):
+    """A stream on its way to the caller: ``body`` now, ``facts`` when it has ended."""
+
+    body: OpaqueBody
+
+    async def facts(self) -> StreamFacts: ...
+
+
+class Edit(Protocol):
+    """Changes a stream on its way: fed with what the provider sends, it returns what the caller gets."""
+
+    def feed(self, chunk: bytes) -> bytes: ...
+
+    def end(self, facts: StreamFacts) -> bytes:
+        """The last bytes, once the provider's stream has ended or broken."""
+
+
+class UpstreamReply(Protocol):
+    """A provider's answer, its head first. Every read raises UpstreamFailed or UpstreamSilent."""
+
+    status: int
+
+    def header(self, name: str) -> str | None: ...
+
+    async def text(self, *, limit_bytes: int) -> str:
+        """The body as text, cut at the limit."""
+
+    async def document(self) -> Document:
+        """The body as a JSON object; raises NotJson."""
+
+    async def read(self, *, timeout_ms: int) -> bytes | None:
+        """The next piece of the body, None at its end."""
+
+    def relay_native(
+        self, head: bytes, *, rest: bytes, idle_timeout_ms: int, end: Callable[[StreamFacts], bytes]
+    ) -> Relay:
+        """Pass the body on natively, behind ``head``; ``end`` gives the last bytes for the caller.
+
+        ``rest`` are the last bytes of head that do not make a whole event yet.
+        """
+
+    def relay_edited(self, head: bytes, *, edit: Edit, idle_timeout_ms: int) -> Relay:
+        """Pass the body on through ``edit``, piece by piece."""
+
+    def close(self) -> None:
+        """Stop reading and drop the connection."""
+
+
+class Ports(Protocol):
+    """Everything outside the gateway that a request touches."""
+
+    internal_secret: str
+
+    def now_ms(self) -> int: ...
+
+    def new_id(self) -> str:
+        """32 random hexadecimal characters."""
+
+    def background(self, work: Awaitable[None]) -> None:
+        """Carry on with ``work`` after the response; it must not raise."""
+
+    def log(self, event: str, **facts: str | int | None) -> None:
+        """One structured line: ids, codes and counts, never text of a caller or a provider."""
+
+    def secret(self, name: str) -> str | None:
+        """A provider's API key, by the name that the catalogue gives it."""
+
+    async def find_key(self, key_sha256: str) -> KeyRecord | None:
+        """None where there is no such key; raises PlatformError when that cannot be told."""
+
+    async def catalogue(self) -> Catalogue:
+        """The catalogue in force; raises PlatformError where there is none."""
+
+    async def wallet(self, account_id: str, operation: str, text: str) -> str:
+        """Call one account's Wallet, JSON text in and out; raises PlatformError."""
+
+    async def send(self, call: UpstreamCall) -> UpstreamReply:
+        """Raises UpstreamFailed, UpstreamSilent."""

@@ -1,0 +1,38 @@
+"""What one provider's wire does differently from OpenAI's, and the rules that tell its errors apart.
+
+The base class is OpenAI's own wire: nothing is changed. A dialect overrides only what differs.
+"""
+
+from typing import Any, ClassVar
+
+from gateway.causes import Rule
+from gateway.ports import Document
+
+
+class Dialect:
+    """``native_stream``: its chunks may reach the caller as they are. ``asks_usage``: a stream brings usage only
+    where ``stream_options.include_usage`` is sent. ``max_tokens_name``: how it calls the bound of the output.
+    """
+
+    native_stream: ClassVar[bool] = True
+    asks_usage: ClassVar[bool] = True
+    max_tokens_name: ClassVar[str] = "max_tokens"
+    rules: ClassVar[tuple[Rule, ...]] = ()
+
+    def prepare(self, document: Document) -> None:
+        """Change the request on its way out."""
+
+    def repair_chunk(self, chunk: dict[str, Any]) -> None:
+        """Change one chunk of a stream on its way back, in place."""
+
+    def repair_answer(self, answer: Document) -> bool:
+        """Change a whole answer on its way back, in place; whether anything was changed."""
+        del answer
+        return False
+
+
+def replace_developer_role(document: Document) -> None:
+    """The labs know no ``developer`` role; it is the newer name of ``system``."""
+    for message in document.items("messages"):
+        if message.read("role") == "developer":
+            message.write("role", "system")

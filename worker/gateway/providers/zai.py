@@ -1,0 +1,41 @@
+"""Zhipu GLM on Z.ai (docs.z.ai): a role on every delta, no finish_reason key until the end, numbered error codes."""
+
+from typing import Any, ClassVar
+
+from gateway.causes import Cause, Rule
+from gateway.ports import Document
+from gateway.providers.dialect import Dialect, replace_developer_role
+
+_FINISH_REASONS = {"sensitive": "content_filter", "model_context_window_exceeded": "length"}
+
+
+class Zai(Dialect):
+    native_stream: ClassVar[bool] = False
+    asks_usage: ClassVar[bool] = False
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(cause=Cause.OUR_KEY, codes=frozenset({"1000", "1001", "1002", "1003", "1004", "401"})),
+        Rule(cause=Cause.OUR_BALANCE, codes=frozenset({"1113"})),
+        Rule(cause=Cause.RATE_LIMIT, codes=frozenset({"1302", "1303", "1304", "1308", "1310"})),
+        Rule(cause=Cause.OVERLOADED, codes=frozenset({"1305", "1312"})),
+        Rule(cause=Cause.CONTENT_FILTER, codes=frozenset({"1301"})),
+        Rule(cause=Cause.CONTEXT_LENGTH, codes=frozenset({"1261"})),
+        Rule(cause=Cause.MODEL_MISSING, codes=frozenset({"1211"})),
+        Rule(cause=Cause.BAD_REQUEST, codes=frozenset({"1210", "1213", "1214"})),
+    )
+
+    def prepare(self, document: Document) -> None:
+        replace_developer_role(document)
+        if isinstance(stop := document.read("stop"), str):
+            document.write("stop", [stop])
+
+    def repair_chunk(self, chunk: dict[str, Any]) -> None:
+        chunk.setdefault("object", "chat.completion.chunk")
+        for choice in chunk.get("choices") or ():
+            reason = choice.setdefault("finish_reason", None)
+            choice["finish_reason"] = _FINISH_REASONS.get(reason, reason)
+
+    def repair_answer(self, answer: Document) -> bool:
+        if answer.read("object") is not None:
+            return False
+        answer.write("object", "chat.completion")
+        return True

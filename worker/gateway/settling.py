@@ -1,0 +1,59 @@
+"""Settle a request: its record to the Wallet, once, off the path of the answer; and the trace that the caller sees."""
+
+import json
+from collections.abc import Sequence
+
+from gateway.charging import Charge
+from gateway.ports import PlatformError, Ports
+from gateway.records import Attempt, UsageRecord, dump
+from gateway.routing import Call, Candidate
+
+SETTLE_TRIES = 3
+
+
+async def settle(
+    call: Call,
+    charge: Charge,
+    ports: Ports,
+    *,
+    attempts: Sequence[Attempt] = (),
+    candidate: Candidate | None = None,
+    first_event_ms: int | None = None,
+) -> None:
+    """Tell the Wallet what the request used. ``first_event_ms`` is a time. Never raises: a hold that cannot be
+    settled is released by the Wallet itself, at $0, and reported there."""
+    record = UsageRecord(
+        request_id=call.request_id,
+        account_id=call.key.account_id,
+        key_id=call.key.key_id,
+        model=call.model,
+        served_model=None if candidate is None else candidate.model.id,
+        provider=None if candidate is None else candidate.provider.name,
+        usage=charge.usage,
+        cost_nano_usd=charge.cost_nano_usd,
+        price_row=charge.price_row,
+        state=charge.state,
+        estimated=charge.estimated,
+        stream=call.stream,
+        attempts=tuple(attempts),
+        started_at_ms=call.started_at_ms,
+        first_event_ms=None if first_event_ms is None else first_event_ms - call.started_at_ms,
+        total_ms=ports.now_ms() - call.started_at_ms,
+    )
+    text = dump(record)
+    for _ in range(SETTLE_TRIES):
+        try:
+            await ports.wallet(call.key.account_id, "settle", text)
+        except PlatformError:
+            continue
+        return
+    ports.log("settle_failed", request_id=call.request_id, cost_nano_usd=charge.cost_nano_usd)
+
+
+def trace(attempts: Sequence[Attempt], candidate: Candidate | None) -> dict[str, str]:
+    """The headers that say what was tried, and who answered."""
+    lines = json.dumps([attempt.to_json() for attempt in attempts], separators=(",", ":"))
+    headers = {"x-haotokai-attempts": lines}
+    if candidate is not None:
+        headers["x-haotokai-provider"] = candidate.provider.name
+    return headers

@@ -1,0 +1,326 @@
+"""The Wallet's rules: whether a request may spend, and what each one spent. One Wallet per account, SQL inside.
+
+    available = sum(grants) - sum(settled) - sum(holds)
+
+Grants flow down from the ledger and settled usage flows up to it; both are sets keyed by id, so either side may
+replay anything at any time. A hold lives from before the dispatch of a request until it is settled, once: settling
+takes the hold away, and what has no hold cannot be settled. No function pauses, so each is one transaction.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol, assert_never
+
+from gateway.holds import HoldReply, HoldRequest, RateState, RefusalReason
+from gateway.money import NanoUsd
+from gateway.records import NO_USAGE, Grant, KeyLimits, SpendCapPeriod, UsageRecord, WalletState, dump
+
+RATE_WINDOW_MS = 60_000
+NONCES_KEPT_MS = 660_000
+IDEMPOTENCY_KEPT_MS = 24 * 3_600_000
+RESEND_AFTER_MS = 60_000
+BATCH_RECORDS = 50
+
+SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS grants (id TEXT PRIMARY KEY, kind TEXT NOT NULL, amount INTEGER NOT NULL)
+       WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS holds (request_id TEXT PRIMARY KEY, account_id TEXT NOT NULL, key_id TEXT NOT NULL,
+       amount INTEGER NOT NULL, created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL, idempotency_key TEXT)
+       WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS spend (key_id TEXT PRIMARY KEY, total INTEGER NOT NULL, day_ms INTEGER NOT NULL,
+       day INTEGER NOT NULL, month_ms INTEGER NOT NULL, month INTEGER NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS outbox (request_id TEXT PRIMARY KEY, record TEXT NOT NULL, due_ms INTEGER NOT NULL)
+       WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS recent (request_id TEXT PRIMARY KEY, key_id TEXT NOT NULL, at_ms INTEGER NOT NULL,
+       tokens INTEGER NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS answered (key_id TEXT NOT NULL, idempotency_key TEXT NOT NULL,
+       request_id TEXT NOT NULL, cost INTEGER NOT NULL, at_ms INTEGER NOT NULL,
+       PRIMARY KEY (key_id, idempotency_key)) WITHOUT ROWID""",
+    "CREATE TABLE IF NOT EXISTS revoked (key_id TEXT PRIMARY KEY) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS nonces (nonce TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID",
+)
+
+
+# A sum of an earlier period counts as nothing; the total began at 0.
+SPENT_IN_PERIOD: dict[SpendCapPeriod, str] = {
+    "day": "SELECT SUM(day) FROM spend WHERE key_id = ? AND day_ms >= ?",
+    "month": "SELECT SUM(month) FROM spend WHERE key_id = ? AND month_ms >= ?",
+    "total": "SELECT SUM(total) FROM spend WHERE key_id = ? AND day_ms >= ?",
+}
+
+
+class GrantConflict(Exception):
+    """A grant's id is already there with another amount or kind."""
+
+
+class Store(Protocol):
+    """SQLite, synchronous: a Durable Object's in workerd, the standard library's in tests."""
+
+    def execute(self, statement: str, *parameters: Any) -> list[Sequence[Any]]:
+        """The rows of one statement."""
+
+
+def create_tables(store: Store) -> None:
+    for statement in SCHEMA:
+        store.execute(statement)
+
+
+def hold(store: Store, request: HoldRequest) -> HoldReply:
+    """Set the worst case of a request aside, or say why not. Nothing is written where it is refused.
+
+    A request id that is already held is answered as granted again, so a call that is repeated holds once.
+    """
+    if store.execute("SELECT 1 FROM revoked WHERE key_id = ?", request.key_id):
+        return HoldReply(refused="key_revoked")
+    if held := store.execute("SELECT amount FROM holds WHERE request_id = ?", request.request_id):
+        return HoldReply(granted_nano_usd=NanoUsd(held[0][0]))
+    refusal = _repeated(store, request) or _rate_refusal(store, request)
+    if refusal is not None:
+        return refusal
+    available = _available(store)
+    room = _cap_room(store, request)
+    granted = min(request.wanted_nano_usd, available, request.wanted_nano_usd if room is None else room)
+    if granted < request.least_nano_usd or available < 0:
+        by_balance = available < request.least_nano_usd or available < 0
+        reason: RefusalReason = "insufficient_balance" if by_balance else "spend_cap_reached"
+        return HoldReply(refused=reason, available_nano_usd=available)
+    _place(store, request, NanoUsd(granted))
+    requests, tokens = _rates(store, request.key_id, request.limits, request.now_ms)
+    return HoldReply(granted_nano_usd=NanoUsd(granted), available_nano_usd=available, requests=requests, tokens=tokens)
+
+
+def settle(store: Store, record: UsageRecord, *, now_ms: int) -> bool:
+    """Turn a hold into its charge, once; False where there is no such hold (settled before, or expired)."""
+    rows = store.execute("DELETE FROM holds WHERE request_id = ? RETURNING key_id, idempotency_key", record.request_id)
+    if not rows:
+        return False
+    _spend(store, record.key_id, record.cost_nano_usd, now_ms)
+    store.execute("INSERT INTO outbox VALUES (?, ?, ?)", record.request_id, dump(record), now_ms)
+    tokens = record.usage.prompt_tokens + record.usage.completion_tokens
+    store.execute("UPDATE recent SET tokens = ? WHERE request_id = ?", tokens, record.request_id)
+    idempotency_key = rows[0][1]
+    if idempotency_key is not None and record.state != "failed":
+        store.execute(
+            "INSERT OR REPLACE INTO answered VALUES (?, ?, ?, ?, ?)",
+            record.key_id,
+            idempotency_key,
+            record.request_id,
+            record.cost_nano_usd,
+            now_ms,
+        )
+    return True
+
+
+def grant(store: Store, grants: Sequence[Grant]) -> list[str]:
+    """Add each grant once; the ids that are there now. Raises GrantConflict, and then adds none."""
+    new = []
+    for item in grants:
+        known = store.execute("SELECT kind, amount FROM grants WHERE id = ?", item.id)
+        if known and tuple(known[0]) != (item.kind, item.amount_nano_usd):
+            raise GrantConflict(item.id)
+        if not known:
+            new.append(item)
+    for item in new:
+        store.execute("INSERT INTO grants VALUES (?, ?, ?)", item.id, item.kind, item.amount_nano_usd)
+    return [item.id for item in grants]
+
+
+def revoke(store: Store, key_ids: Sequence[str]) -> list[str]:
+    """Refuse every later hold of these keys."""
+    for key_id in key_ids:
+        store.execute("INSERT OR IGNORE INTO revoked VALUES (?)", key_id)
+    return list(key_ids)
+
+
+def state(store: Store, account_id: str) -> WalletState:
+    """The sums, for the caller's balance and for reconciliation."""
+    return WalletState(
+        account_id=account_id,
+        granted_nano_usd=NanoUsd(_sum(store, "SELECT SUM(amount) FROM grants")),
+        settled_nano_usd=NanoUsd(_sum(store, "SELECT SUM(total) FROM spend")),
+        held_nano_usd=NanoUsd(_sum(store, "SELECT SUM(amount) FROM holds")),
+        open_holds=_sum(store, "SELECT COUNT(*) FROM holds"),
+        unacknowledged_records=_sum(store, "SELECT COUNT(*) FROM outbox"),
+    )
+
+
+def release_expired(store: Store, *, now_ms: int) -> int:
+    """Release at $0, and report as abandoned, every hold whose request never settled; how many there were."""
+    rows = store.execute("SELECT request_id, account_id, key_id, created_ms FROM holds WHERE expires_ms <= ?", now_ms)
+    for request_id, account_id, key_id, created_ms in rows:
+        settle(store, _abandoned(account_id, request_id, key_id, created_ms, now_ms), now_ms=now_ms)
+    return len(rows)
+
+
+def due_records(store: Store, *, now_ms: int) -> list[str]:
+    """The next records to send, as JSON texts; each comes again after a while unless it is acknowledged."""
+    rows = store.execute(
+        "SELECT request_id, record FROM outbox WHERE due_ms <= ? ORDER BY due_ms LIMIT ?", now_ms, BATCH_RECORDS
+    )
+    for request_id, _ in rows:
+        store.execute("UPDATE outbox SET due_ms = ? WHERE request_id = ?", now_ms + RESEND_AFTER_MS, request_id)
+    return [record for _, record in rows]
+
+
+def acknowledge(store: Store, request_ids: Sequence[str]) -> None:
+    """The ledger has these records: forget them here."""
+    for request_id in request_ids:
+        store.execute("DELETE FROM outbox WHERE request_id = ?", request_id)
+
+
+def next_alarm_ms(store: Store) -> int | None:
+    """When something falls due: a record to send, or a hold that expires."""
+    rows = store.execute(
+        "SELECT MIN(at) FROM (SELECT MIN(due_ms) AS at FROM outbox UNION ALL SELECT MIN(expires_ms) FROM holds)"
+    )
+    return rows[0][0] if rows else None
+
+
+def use_nonce(store: Store, nonce: str, *, now_ms: int) -> bool:
+    """Whether the nonce of a signed call is seen for the first time."""
+    if store.execute("SELECT 1 FROM nonces WHERE nonce = ?", nonce):
+        return False
+    store.execute("INSERT INTO nonces VALUES (?, ?)", nonce, now_ms)
+    return True
+
+
+def prune(store: Store, *, now_ms: int) -> None:
+    """Drop what no rule looks at any more."""
+    store.execute("DELETE FROM nonces WHERE at_ms < ?", now_ms - NONCES_KEPT_MS)
+    store.execute("DELETE FROM recent WHERE at_ms < ?", now_ms - RATE_WINDOW_MS)
+    store.execute("DELETE FROM answered WHERE at_ms < ?", now_ms - IDEMPOTENCY_KEPT_MS)
+
+
+def _place(store: Store, request: HoldRequest, granted: NanoUsd) -> None:
+    store.execute(
+        "INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?)",
+        request.request_id,
+        request.account_id,
+        request.key_id,
+        granted,
+        request.now_ms,
+        request.expires_ms,
+        request.idempotency_key,
+    )
+    limits = request.limits
+    if limits.requests_per_minute is not None or limits.tokens_per_minute is not None:
+        store.execute(
+            "INSERT INTO recent VALUES (?, ?, ?, ?)", request.request_id, request.key_id, request.now_ms, request.tokens
+        )
+
+
+def _repeated(store: Store, request: HoldRequest) -> HoldReply | None:
+    """The refusal of a request whose Idempotency-Key is being answered, or was."""
+    if request.idempotency_key is None:
+        return None
+    names = (request.key_id, request.idempotency_key)
+    if running := store.execute("SELECT request_id FROM holds WHERE key_id = ? AND idempotency_key = ?", *names):
+        return HoldReply(refused="duplicate_request", first_request_id=running[0][0])
+    answered = store.execute("SELECT request_id, cost FROM answered WHERE key_id = ? AND idempotency_key = ?", *names)
+    if answered:
+        cost = NanoUsd(answered[0][1])
+        return HoldReply(refused="duplicate_request", first_request_id=answered[0][0], first_cost_nano_usd=cost)
+    return None
+
+
+def _rate_refusal(store: Store, request: HoldRequest) -> HoldReply | None:
+    limits = request.limits
+    if limits.concurrent_requests is not None:
+        running = _sum(store, "SELECT COUNT(*) FROM holds WHERE key_id = ?", request.key_id)
+        if running >= limits.concurrent_requests:
+            return HoldReply(refused="rate_limit_exceeded", limit="concurrent_requests", retry_after_ms=1000)
+    requests, tokens = _rates(store, request.key_id, limits, request.now_ms)
+    if requests is not None and requests.remaining < 1:
+        return _too_fast("requests_per_minute", requests, requests, tokens)
+    if tokens is not None and tokens.remaining < 1:
+        return _too_fast("tokens_per_minute", tokens, requests, tokens)
+    return None
+
+
+def _too_fast(limit: str, rate: RateState, requests: RateState | None, tokens: RateState | None) -> HoldReply:
+    return HoldReply(
+        refused="rate_limit_exceeded", limit=limit, retry_after_ms=rate.reset_ms, requests=requests, tokens=tokens
+    )
+
+
+def _rates(store: Store, key_id: str, limits: KeyLimits, now_ms: int) -> tuple[RateState | None, RateState | None]:
+    """The key's two rates over the last minute, a sliding window; None where there is no such limit."""
+    if limits.requests_per_minute is None and limits.tokens_per_minute is None:
+        return None, None
+    count, tokens, oldest = store.execute(
+        "SELECT COUNT(*), COALESCE(SUM(tokens), 0), MIN(at_ms) FROM recent WHERE key_id = ? AND at_ms > ?",
+        key_id,
+        now_ms - RATE_WINDOW_MS,
+    )[0]
+    reset_ms = RATE_WINDOW_MS if oldest is None else max(1, oldest + RATE_WINDOW_MS - now_ms)
+    return _rate(limits.requests_per_minute, count, reset_ms), _rate(limits.tokens_per_minute, tokens, reset_ms)
+
+
+def _rate(limit: int | None, used: int, reset_ms: int) -> RateState | None:
+    return None if limit is None else RateState(limit=limit, remaining=max(0, limit - used), reset_ms=reset_ms)
+
+
+def _cap_room(store: Store, request: HoldRequest) -> NanoUsd | None:
+    """What the key's spend cap leaves for this hold; None without a cap."""
+    cap, period = request.limits.spend_cap_nano_usd, request.limits.spend_cap_period
+    if cap is None:
+        return None
+    spent = _sum(store, SPENT_IN_PERIOD[period], request.key_id, _period_start_ms(period, request.now_ms))
+    held = _sum(store, "SELECT SUM(amount) FROM holds WHERE key_id = ?", request.key_id)
+    return NanoUsd(cap - spent - held)
+
+
+def _spend(store: Store, key_id: str, cost: NanoUsd, now_ms: int) -> None:
+    store.execute(
+        """INSERT INTO spend VALUES (?1, ?2, ?3, ?2, ?4, ?2) ON CONFLICT (key_id) DO UPDATE SET
+           total = total + ?2,
+           day = CASE WHEN day_ms = ?3 THEN day ELSE 0 END + ?2, day_ms = ?3,
+           month = CASE WHEN month_ms = ?4 THEN month ELSE 0 END + ?2, month_ms = ?4""",
+        key_id,
+        cost,
+        _period_start_ms("day", now_ms),
+        _period_start_ms("month", now_ms),
+    )
+
+
+def _available(store: Store) -> NanoUsd:
+    return state(store, "").available_nano_usd
+
+
+def _period_start_ms(period: SpendCapPeriod, now_ms: int) -> int:
+    """When the day or the month began, in UTC; the total began at 0."""
+    today = datetime.fromtimestamp(now_ms / 1000, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    match period:
+        case "day":
+            return int(today.timestamp()) * 1000
+        case "month":
+            return int(today.replace(day=1).timestamp()) * 1000
+        case "total":
+            return 0
+        case _:
+            assert_never(period)
+
+
+def _sum(store: Store, statement: str, *parameters: Any) -> int:
+    return store.execute(statement, *parameters)[0][0] or 0
+
+
+def _abandoned(account_id: str, request_id: str, key_id: str, created_ms: int, now_ms: int) -> UsageRecord:
+    return UsageRecord(
+        request_id=request_id,
+        account_id=account_id,
+        key_id=key_id,
+        model="",
+        served_model=None,
+        provider=None,
+        usage=NO_USAGE,
+        cost_nano_usd=NanoUsd(0),
+        price_row=None,
+        state="abandoned",
+        estimated=False,
+        stream=False,
+        attempts=(),
+        started_at_ms=created_ms,
+        first_event_ms=None,
+        total_ms=now_ms - created_ms,
+    )

@@ -1,0 +1,77 @@
+"""The Wallet's calls: a JSON text in, a JSON text out, one rule of wallet.py between."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from gateway import wallet
+from gateway.fields import Fields
+from gateway.holds import HoldRequest
+from gateway.records import Grant, UsageRecord, dump
+from gateway.wallet import Store
+
+
+def call(store: Store, operation: str, text: str, *, account_id: str, now_ms: int) -> str:
+    """Run one operation by its name; raises FieldError for a text that does not fit."""
+    return OPERATIONS[operation](store, Fields.parse(text or "{}", operation), account_id, now_ms)
+
+
+def _hold(store: Store, fields: Fields, account_id: str, now_ms: int) -> str:
+    del account_id, now_ms
+    return dump(wallet.hold(store, HoldRequest.from_fields(fields)))
+
+
+def _settle(store: Store, fields: Fields, account_id: str, now_ms: int) -> str:
+    del account_id
+    return json.dumps({"settled": wallet.settle(store, UsageRecord.from_fields(fields), now_ms=now_ms)})
+
+
+def _acknowledge(store: Store, fields: Fields, account_id: str, now_ms: int) -> str:
+    del account_id, now_ms
+    wallet.acknowledge(store, fields.texts("request_ids"))
+    return "{}"
+
+
+def _state(store: Store, fields: Fields, account_id: str, now_ms: int) -> str:
+    del fields, now_ms
+    return dump(wallet.state(store, account_id))
+
+
+def _signed(rule: Callable[[Store, Fields, str], Any]) -> Callable[[Store, Fields, str, int], str]:
+    """A call of the control plane: its nonce is used up in the same transaction as its effect."""
+
+    def run(store: Store, fields: Fields, account_id: str, now_ms: int) -> str:
+        if not wallet.use_nonce(store, fields.text("nonce"), now_ms=now_ms):
+            return json.dumps({"refused": "nonce_used"})
+        return json.dumps(rule(store, fields.object("body"), account_id))
+
+    return run
+
+
+def _grants(store: Store, body: Fields, account_id: str) -> dict[str, Any]:
+    del account_id
+    try:
+        return {"applied": wallet.grant(store, [Grant.from_fields(item) for item in body.objects("grants")])}
+    except wallet.GrantConflict:
+        return {"refused": "grant_conflict"}
+
+
+def _revocations(store: Store, body: Fields, account_id: str) -> dict[str, Any]:
+    del account_id
+    return {"revoked": wallet.revoke(store, body.texts("key_ids"))}
+
+
+def _signed_state(store: Store, body: Fields, account_id: str) -> dict[str, Any]:
+    del body
+    return wallet.state(store, account_id).to_json()
+
+
+OPERATIONS: dict[str, Callable[[Store, Fields, str, int], str]] = {
+    "hold": _hold,
+    "settle": _settle,
+    "acknowledge": _acknowledge,
+    "state": _state,
+    "signed_grants": _signed(_grants),
+    "signed_revocations": _signed(_revocations),
+    "signed_state": _signed(_signed_state),
+}
