@@ -95,6 +95,7 @@ def _model(name: str, shape: ModelShape, file: CatalogueFile) -> Model:
         id=name,
         context_length=shape.context_length,
         max_output_tokens=shape.max_output_tokens,
+        image_tokens=shape.image_tokens,
         targets=tuple(_target(name, target, shape.prices_of(target), file) for target in shape.targets),
     )
 

@@ -15,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    NonNegativeInt,
     PositiveInt,
     StringConstraints,
     ValidationError,
@@ -54,12 +55,6 @@ def check_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def _check_source(url: str) -> str:
-    if not url.startswith("https://"):
-        raise ValueError("must be an https URL")
-    return url
-
-
 def _read_price(value: object) -> PicoUsd:
     # A TOML float is binary, so it cannot say 0.55 exactly.
     if not isinstance(value, str):
@@ -86,6 +81,8 @@ def _check_json(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_window(value: object) -> tuple[int, int]:
+    if isinstance(value, list) and all(isinstance(end, str) for end in value):
+        value = "-".join(value)
     match = _WINDOW.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError('must be a text such as "09:00-12:00"')
@@ -100,10 +97,10 @@ Price = Annotated[PicoUsd, BeforeValidator(_read_price)]
 Instant = Annotated[datetime, BeforeValidator(_read_instant)]
 Window = Annotated[tuple[int, int], BeforeValidator(_read_window)]
 Url = Annotated[str, AfterValidator(check_url)]
-Source = Annotated[str, AfterValidator(_check_source)]
+Source = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 Inject = Annotated[dict[str, Any], AfterValidator(_check_json)]
 ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
-PublicName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
+PublicName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")]
 ProviderModel = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -204,6 +201,7 @@ class TargetShape(_Shape):
 class ModelShape(_Shape):
     context_length: PositiveInt
     max_output_tokens: PositiveInt
+    image_tokens: NonNegativeInt = 0
     targets: Annotated[list[TargetShape], Field(min_length=1)]
     prices: Prices = []
 

@@ -9,9 +9,10 @@ from typing import Any
 import js
 from pyodide.ffi import JsException
 
-from bindings import EdgePorts, log
+from bindings import ENV, EdgePorts, log
 from gateway.fields import FieldError, Fields
 from gateway.ports import PlatformError
+from gateway.records import dead_letters_kv_name
 from gateway.signing import SignedCall, sign
 from webapi import to_object
 
@@ -20,24 +21,24 @@ RETRY_DELAY_S = 5
 USAGE_PATH = "/internal/usage"
 HEARTBEAT_PATH = "/internal/heartbeat"
 MAX_RECORDS_PER_POST = 100
+DEAD_LETTER_SUFFIX = "-dead"
 
 
 class NotDelivered(Exception):
     """The control plane did not take it; it is tried again."""
 
 
-async def deliver(batch: Any, env: Any) -> None:
+async def deliver(batch: Any) -> None:
     """Post the records of a batch of messages, and acknowledge them to their Wallets and to the queue."""
-    if str(batch.queue).endswith("-dead"):
-        # Their Wallets still have these records and send them anew; the queue's copy is only reported.
-        log("usage_dead_letters", messages=len(batch.messages))
+    records = [record for message in batch.messages for record in json.loads(message.body)]
+    if str(batch.queue).endswith(DEAD_LETTER_SUFFIX):
+        await _report_dead(records)
         batch.ackAll()
         return
-    ports = EdgePorts(env, None)
+    ports = EdgePorts()
     try:
-        records = [record for message in batch.messages for record in json.loads(message.body)]
         for start in range(0, len(records), MAX_RECORDS_PER_POST):
-            await _deliver_records(records[start : start + MAX_RECORDS_PER_POST], env, ports)
+            await _deliver_records(records[start : start + MAX_RECORDS_PER_POST], ports)
     except (NotDelivered, PlatformError) as error:
         log("usage_not_delivered", messages=len(batch.messages), error=type(error).__name__)
         batch.retryAll(to_object({"delaySeconds": RETRY_DELAY_S}))
@@ -45,18 +46,25 @@ async def deliver(batch: Any, env: Any) -> None:
     batch.ackAll()
 
 
-async def heartbeat(env: Any) -> None:
+async def heartbeat() -> None:
     """Tell the control plane that the edge is up and which catalogue it serves."""
-    ports = EdgePorts(env, None)
+    ports = EdgePorts()
     try:
         version = (await ports.catalogue()).version
-        await _post(env, HEARTBEAT_PATH, json.dumps({"catalogue_version": version, "at_ms": ports.now_ms()}))
+        await _post(HEARTBEAT_PATH, json.dumps({"catalogue_version": version, "at_ms": ports.now_ms()}))
     except (NotDelivered, PlatformError) as error:
         log("heartbeat_failed", error=type(error).__name__)
 
 
-async def _deliver_records(records: list[dict[str, Any]], env: Any, ports: EdgePorts) -> None:
-    reply = await _post(env, USAGE_PATH, json.dumps({"records": records}, separators=(",", ":")))
+async def _report_dead(records: list[dict[str, Any]]) -> None:
+    """Name the Wallets whose records the queue gave up. They still hold them; the operator may have them sent again."""
+    for account_id in sorted({record["account_id"] for record in records}):
+        log("usage_dead_letters", account_id=account_id)
+        await ENV.KV.put(dead_letters_kv_name(account_id), json.dumps({"at_ms": int(js.Date.now())}))
+
+
+async def _deliver_records(records: list[dict[str, Any]], ports: EdgePorts) -> None:
+    reply = await _post(USAGE_PATH, json.dumps({"records": records}, separators=(",", ":")))
     try:
         taken = _taken(Fields.parse(reply, "usage reply"))
     except FieldError as error:
@@ -74,11 +82,11 @@ def _taken(fields: Fields) -> set[str]:
     return {*fields.texts("booked"), *fields.texts("known"), *quarantined}
 
 
-async def _post(env: Any, path: str, body: str) -> str:
+async def _post(path: str, body: str) -> str:
     """A signed POST to the control plane; raises NotDelivered unless it answers with success."""
     call = SignedCall(method="POST", path=path, body=body.encode())
     nonce = str(js.crypto.randomUUID())
-    headers = sign(call, secret=env.INTERNAL_SECRET, now_s=int(js.Date.now() // 1000), nonce=nonce)
+    headers = sign(call, secret=ENV.INTERNAL_SECRET, now_s=int(js.Date.now() // 1000), nonce=nonce)
     init = {
         "method": "POST",
         "headers": {"content-type": "application/json", **headers},
@@ -86,7 +94,7 @@ async def _post(env: Any, path: str, body: str) -> str:
         "signal": js.AbortSignal.timeout(POST_TIMEOUT_MS),
     }
     try:
-        response = await js.fetch(env.CONTROL_PLANE_URL + path, to_object(init))
+        response = await js.fetch(ENV.CONTROL_PLANE_URL + path, to_object(init))
         text: str = await response.text()
     except JsException as error:
         raise NotDelivered(error.name) from error

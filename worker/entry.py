@@ -4,19 +4,18 @@ Default serves HTTP, the queue and the cron; Meter reads the copies of streams; 
 says whether an account may spend.
 """
 
-import asyncio
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import js
 from workers import DurableObject, WorkerEntrypoint
 
-from bindings import EdgePorts, SqlStore, send_usage
+from bindings import EdgePorts, Lifetime, SqlStore, send_usage
 from delivery import deliver, heartbeat
 from gateway import wallet
 from gateway.app import serve
 from gateway.wallet_calls import call
-from upstream import facts_to_json, read_copy
+from relays import facts_to_json, read_copy
 from webapi import request_from_js, response_to_js
 
 
@@ -24,20 +23,16 @@ class Default(WorkerEntrypoint):
     """The public face."""
 
     async def fetch(self, request: Any) -> Any:
-        work = asyncio.ensure_future(self._answer(request.js_object))
         # A caller who leaves must not end the work: its hold is settled all the same.
-        self.ctx.waitUntil(work)
-        return await work
+        lifetime = Lifetime(self.ctx)
+        response = await lifetime.run(serve(request_from_js(request.js_object), EdgePorts(lifetime)))
+        return response_to_js(response)
 
-    async def queue(self, batch: Any) -> None:
-        await deliver(batch, self.env)
+    async def queue(self, batch: Any, *_: Any) -> None:
+        await deliver(batch)
 
-    async def scheduled(self, controller: Any, env: Any = None, ctx: Any = None) -> None:
-        del controller, env, ctx
-        await heartbeat(self.env)
-
-    async def _answer(self, request: Any) -> Any:
-        return response_to_js(await serve(request_from_js(request), EdgePorts(self.env, self.ctx)))
+    async def scheduled(self, *_: Any) -> None:
+        await heartbeat()
 
 
 class Meter(WorkerEntrypoint):
@@ -57,7 +52,7 @@ class Wallet(DurableObject):
 
     def __init__(self, ctx: Any, env: Any) -> None:
         super().__init__(ctx, env)
-        self._store = SqlStore(ctx.storage)
+        self._store = SqlStore(self.ctx)
         self._alarm_ms: int | None = None
         wallet.create_tables(self._store)
 
@@ -73,7 +68,7 @@ class Wallet(DurableObject):
         wallet.release_expired(self._store, now_ms=now_ms)
         wallet.prune(self._store, now_ms=now_ms)
         while records := wallet.due_records(self._store, now_ms=now_ms):
-            await send_usage(self.env, records)
+            await send_usage(records)
         await self._set_alarm(now_ms)
 
     async def _set_alarm(self, now_ms: int) -> None:

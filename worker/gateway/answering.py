@@ -1,23 +1,26 @@
 """Pass an answer on, whole or as a stream, and settle it when it has ended."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from gateway.charging import Charge, charge_for, is_whole
 from gateway.editing import StreamEditor, finish_event, usage_event
 from gateway.errors import Refusal, UpstreamError, UpstreamTimeout, envelope
 from gateway.failover import Committed
+from gateway.holds import bound_of
 from gateway.http import EVENT_STREAM, JSON, Response
-from gateway.metering import BYTES_PER_ESTIMATED_TOKEN, merge, openai_usage
+from gateway.metering import BYTES_PER_ESTIMATED_TOKEN, estimated_usage, merge, openai_usage
 from gateway.money import format_usd
 from gateway.ports import Document, Ports, Relay, StreamFacts
+from gateway.records import Usage
 from gateway.routing import Call
 from gateway.settling import settle, trace
 from gateway.sse import DONE_EVENT, data_event
 
 
 def answer(call: Call, committed: Committed, ports: Ports) -> Response:
-    """The response for the caller; its settling goes on behind it."""
+    """The response for the caller; its settling goes on behind it. ``call.max_tokens`` is what was held for."""
     headers = trace(committed.attempts, committed.candidate)
     if committed.document is not None:
         return _whole(call, committed, committed.document, headers, ports)
@@ -55,7 +58,7 @@ def _relay(call: Call, committed: Committed) -> Relay:
 
     defaults = _defaults(call, committed, "chat.completion.chunk")
     edit = StreamEditor(dialect, defaults=defaults, ending=ending)
-    return committed.reply.relay_edited(committed.head, edit=edit, idle_timeout_ms=idle_timeout_ms)
+    return committed.reply.relay_edited(committed.head, rest=committed.rest, edit=edit, idle_timeout_ms=idle_timeout_ms)
 
 
 async def _settle_stream(call: Call, committed: Committed, relay: Relay, ports: Ports) -> None:
@@ -75,9 +78,10 @@ async def _settle(call: Call, committed: Committed, charge: Charge, ports: Ports
 
 
 def _native_ending(facts: StreamFacts) -> bytes:
+    # The caller has every byte that came, perhaps half an event: the blank line keeps it apart from what follows.
     if not is_whole(facts):
-        return _error_event(facts)
-    return b"" if facts.done else DONE_EVENT
+        return b"\n\n" + _error_event(facts)
+    return b"" if facts.done else b"\n\n" + DONE_EVENT
 
 
 def _edited_ending(call: Call, committed: Committed, facts: StreamFacts, defaults: dict[str, Any]) -> bytes:
@@ -107,8 +111,21 @@ def _charge(call: Call, committed: Committed, facts: StreamFacts) -> Charge:
     return charge_for(
         facts,
         committed.candidate.price,
-        input_tokens=-(-call.size_bytes // BYTES_PER_ESTIMATED_TOKEN),
+        estimate=lambda: _estimate(call, committed, facts),
         started_at_ms=call.started_at_ms,
+    )
+
+
+def _estimate(call: Call, committed: Committed, facts: StreamFacts) -> Usage:
+    """The usage counted here, within the bound that was held: bytes are no exact measure of tokens."""
+    bound = bound_of(call, (committed.candidate,))
+    counted = estimated_usage(
+        input_tokens=-(-call.size_bytes // BYTES_PER_ESTIMATED_TOKEN), content_bytes=facts.content_bytes
+    )
+    return replace(
+        counted,
+        prompt_tokens=min(counted.prompt_tokens, bound.input_tokens),
+        completion_tokens=min(counted.completion_tokens, bound.output_tokens * bound.choices),
     )
 
 

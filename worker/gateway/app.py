@@ -1,7 +1,6 @@
 """The gateway's front door: the route table, and what every response carries."""
 
 from collections.abc import Awaitable, Callable
-from urllib.parse import unquote
 
 from gateway import balance, internal, listing
 from gateway.completion import complete
@@ -36,7 +35,7 @@ async def serve(request: Request, ports: Ports) -> Response:
     except Refusal as refusal:
         response = _refused(refusal, request_id, ports)
     except Exception as error:
-        ports.log("internal_error", request_id=request_id, error=type(error).__name__, at=_where(error))
+        ports.log("internal_error", request_id=request_id, error=type(error).__name__, at=where(error))
         response = _refused(
             InternalError("The gateway failed; the request id helps us find out why."), request_id, ports
         )
@@ -65,7 +64,7 @@ def _route(path: str) -> tuple[str, str]:
         return path, ""
     for route in ROUTES:
         if route.endswith("/") and path.startswith(route) and len(path) > len(route):
-            return route, unquote(path.removeprefix(route))
+            return route, path.removeprefix(route)
     return "", ""
 
 
@@ -74,7 +73,7 @@ def _refused(refusal: Refusal, request_id: str, ports: Ports) -> Response:
     return json_response(envelope(refusal), status=refusal.status, headers=refusal.headers)
 
 
-def _where(error: BaseException) -> str:
+def where(error: BaseException) -> str:
     """The innermost line of a traceback, as module:line; never its text, which may hold a caller's data."""
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:

@@ -5,9 +5,10 @@ that never reached the commit point cost nothing. Where content came but no usag
 record says ``estimated``.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.metering import estimated_usage, usage_of
+from gateway.metering import usage_of
 from gateway.money import NanoUsd
 from gateway.ports import StreamFacts
 from gateway.pricing import charge
@@ -33,14 +34,14 @@ def is_whole(facts: StreamFacts) -> bool:
     return facts.error is None and not facts.silent and (facts.done or facts.finish_reason is not None)
 
 
-def charge_for(facts: StreamFacts, row: PriceRow, *, input_tokens: int, started_at_ms: int) -> Charge:
-    """The charge of an answer that reached the commit point; ``input_tokens`` is our own estimate of the prompt."""
+def charge_for(facts: StreamFacts, row: PriceRow, *, estimate: Callable[[], Usage], started_at_ms: int) -> Charge:
+    """The charge of an answer that reached the commit point; ``estimate`` counts where no usage was reported."""
     state: UsageState = "complete" if is_whole(facts) else "partial"
     usage = usage_of(facts.usage)
     estimated = usage is None
     if usage is None:
         if facts.content_bytes == 0:
             return Charge(state=state, usage=NO_USAGE, estimated=True, cost_nano_usd=NanoUsd(0), price_row=row.id)
-        usage = estimated_usage(input_tokens=input_tokens, content_bytes=facts.content_bytes)
+        usage = estimate()
     cost = charge(row, usage, at_ms=started_at_ms)
     return Charge(state=state, usage=usage, estimated=estimated, cost_nano_usd=cost, price_row=row.id)

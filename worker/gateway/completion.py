@@ -3,6 +3,8 @@
 Authenticate, read, admit, resolve, hold, forward to the commit point, pass the answer on, settle what it cost.
 """
 
+from dataclasses import replace
+
 from gateway.answering import answer
 from gateway.auth import admit, authenticate
 from gateway.charging import FAILED
@@ -11,7 +13,7 @@ from gateway.failover import AllFailed, Committed, forward
 from gateway.holding import Grip, take_hold
 from gateway.http import JSON, Exchange, Request, Response
 from gateway.ports import BodyTooLarge, Document, NotJson, Ports
-from gateway.routing import Call, Candidate, read_call, resolve
+from gateway.routing import Call, Candidate, read_call, read_catalogue, resolve
 from gateway.settling import settle, trace
 
 MAX_BODY_BYTES = 20 * 2**20
@@ -32,10 +34,10 @@ async def complete(exchange: Exchange, ports: Ports) -> Response:
         idempotency_key=_idempotency_key(exchange.request),
     )
     admit(key, call.model)
-    candidates = resolve(call, await ports.catalogue())
+    candidates = resolve(call, await read_catalogue(ports))
     grip = await take_hold(call, candidates, ports)
     committed = await _forward(call, candidates, grip, ports)
-    response = answer(call, committed, ports)
+    response = answer(replace(call, max_tokens=grip.max_tokens), committed, ports)
     response.headers.update(grip.headers)
     return response
 

@@ -7,11 +7,12 @@ end, in OpenAI's form, with the cost) or did not ask for (none). An event that n
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from gateway.metering import error_object, usage_object
 from gateway.ports import StreamFacts
-from gateway.providers.dialect import Dialect
+from gateway.providers.dialect import Dialect, choices_of
 from gateway.sse import DONE, EventTooLarge, Splitter, data_event, parse_event
 
 # What an unrepaired event must not show: usage that is not null, the end mark, an error.
@@ -38,16 +39,33 @@ class StreamEditor:
     def feed(self, chunk: bytes) -> bytes:
         if self._stopped:
             return b""
+        if self._is_plain(chunk):
+            return chunk
         try:
             return b"".join(map(self._edit, self._splitter.feed(chunk)))
         except EventTooLarge:
             self._stopped = True
             return b""
 
+    def _is_plain(self, chunk: bytes) -> bool:
+        """Whether a piece is whole events none of which needs a change: nearly every one of most streams."""
+        whole = not self._splitter.rest and chunk.endswith(b"\n\n")
+        return whole and self._dialect.native_stream and _NOT_PLAIN.search(chunk) is None
+
     def end(self, facts: StreamFacts) -> bytes:
         unfinished, self._splitter.rest = self._splitter.rest, b""
-        last = self._edit(unfinished) if unfinished.strip() and facts.done else b""
+        last = self._finish(unfinished)
+        if self._stopped and facts.error is None:
+            # The caller got nothing of what followed, so what the provider sent after it cannot make the answer whole.
+            facts = replace(facts, error={"message": "an event could not be read"})
         return last + self._ending(facts, self._defaults)
+
+    def _finish(self, unfinished: bytes) -> bytes:
+        """The event that the end of the stream left without its blank line, where it is whole all the same."""
+        data = parse_event(unfinished).data
+        if data is None or _object(data) is None:
+            return b""
+        return self._edit(unfinished.rstrip(b"\r\n") + b"\n\n")
 
     def _edit(self, raw: bytes) -> bytes:
         if self._stopped:
@@ -62,11 +80,8 @@ class StreamEditor:
         return self._edit_data(data)
 
     def _edit_data(self, data: str) -> bytes:
-        try:
-            chunk = json.loads(data)
-        except ValueError:
-            chunk = None
-        if not isinstance(chunk, dict) or error_object(chunk) is not None:
+        chunk = _object(data)
+        if chunk is None or error_object(chunk) is not None:
             # A broken or failing stream ends here for the caller; ``end`` says why.
             self._stopped = True
             return b""
@@ -95,6 +110,13 @@ def finish_event(defaults: dict[str, Any], reason: str) -> bytes:
 
 def _drop_usage(chunk: dict[str, Any]) -> None:
     chunk.pop("usage", None)
-    for choice in chunk.get("choices") or ():
-        if isinstance(choice, dict):
-            choice.pop("usage", None)
+    for choice in choices_of(chunk):
+        choice.pop("usage", None)
+
+
+def _object(data: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(data)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None

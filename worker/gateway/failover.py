@@ -4,7 +4,8 @@ Nothing is promised to the caller before it: an error in a 200, an error as the 
 all count as failures, and the next target is asked. What a failure means is decided by ``judge``, from its cause alone.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -31,7 +32,7 @@ from gateway.ports import (
     UpstreamSilent,
 )
 from gateway.records import Attempt
-from gateway.routing import Call, Candidate, outgoing
+from gateway.routing import Call, Candidate, deadline_ms, outgoing
 from gateway.sse import DONE, EventTooLarge, Splitter, parse_event
 
 MAX_ATTEMPTS = 8
@@ -111,10 +112,11 @@ async def forward(call: Call, candidates: Sequence[Candidate], ports: Ports, *, 
     """The first target that commits; raises AllFailed."""
     attempts: list[Attempt] = []
     failure = AttemptFailed(Cause.CONNECT)
+    until_ms = deadline_ms(call, candidates)
     for candidate in candidates[:MAX_ATTEMPTS]:
         started_ms = ports.now_ms()
         try:
-            committed = await _attempt(call, candidate, ports, max_tokens=max_tokens)
+            committed = await _attempt(call, candidate, ports, max_tokens=max_tokens, until_ms=until_ms)
         except AttemptFailed as failed:
             failure = failed
             attempts.append(_attempt_line(candidate, failed.cause, failed.status, ports.now_ms() - started_ms))
@@ -144,13 +146,18 @@ def refusal_for(failure: AttemptFailed) -> Refusal:
             return UpstreamError("No provider of the model could answer.")
 
 
-async def _attempt(call: Call, candidate: Candidate, ports: Ports, *, max_tokens: int | None) -> Committed:
+async def _attempt(
+    call: Call, candidate: Candidate, ports: Ports, *, max_tokens: int | None, until_ms: int
+) -> Committed:
     provider = candidate.provider
     document = outgoing(call, candidate, max_tokens=max_tokens)
     key = ports.secret(provider.api_key_env)
     if key is None:
         raise AttemptFailed(Cause.OUR_KEY)
-    reply = await _send(call, candidate, document, key, ports)
+    remaining_ms = min(provider.total_timeout_ms, until_ms - ports.now_ms())
+    if remaining_ms <= 0:
+        raise AttemptFailed(Cause.TIMEOUT)
+    reply = await _send(call, candidate, document, key, ports, remaining_ms=remaining_ms)
     try:
         if reply.status != 200:
             raise await _refused(reply, candidate)
@@ -166,7 +173,9 @@ async def _attempt(call: Call, candidate: Candidate, ports: Ports, *, max_tokens
         raise
 
 
-async def _send(call: Call, candidate: Candidate, document: Document, key: str, ports: Ports) -> UpstreamReply:
+async def _send(
+    call: Call, candidate: Candidate, document: Document, key: str, ports: Ports, *, remaining_ms: int
+) -> UpstreamReply:
     provider = candidate.provider
     outbound = UpstreamCall(
         url=f"{provider.base_url.rstrip('/')}/chat/completions",
@@ -176,8 +185,8 @@ async def _send(call: Call, candidate: Candidate, document: Document, key: str, 
             "accept": "text/event-stream" if call.stream else "application/json",
         },
         document=document,
-        headers_timeout_ms=provider.first_event_timeout_ms if call.stream else provider.total_timeout_ms,
-        total_timeout_ms=provider.total_timeout_ms,
+        headers_timeout_ms=min(provider.first_event_timeout_ms, remaining_ms) if call.stream else remaining_ms,
+        total_timeout_ms=remaining_ms,
     )
     try:
         return await ports.send(outbound)
@@ -231,7 +240,20 @@ def _document_facts(document: Document) -> StreamFacts:
     body = {name: document.read(name) for name in ("error", "code", "message", "msg", "usage")}
     error = None if choices and not body["error"] else error_object(body)
     usage = usage_object({"usage": body["usage"], "choices": [{"usage": choice.read("usage")} for choice in choices]})
-    return StreamFacts(usage=usage, finish_reason="stop", done=True, error=error)
+    content_bytes = _content_bytes(choices) if usage is None else 0
+    return StreamFacts(usage=usage, finish_reason="stop", done=True, error=error, content_bytes=content_bytes)
+
+
+def _content_bytes(choices: Sequence[Document]) -> int:
+    """The size of what the answer says, tool calls included, for a provider that reports no usage."""
+    messages = (choice.read("message") for choice in choices)
+    return sum(
+        len(json.dumps(message[name], ensure_ascii=False).encode(errors="replace"))
+        for message in messages
+        if isinstance(message, dict)
+        for name in ("content", "reasoning_content", "tool_calls")
+        if message.get(name)
+    )
 
 
 def _is_answer(message: Any) -> bool:
@@ -247,7 +269,7 @@ async def _commit_stream(reply: UpstreamReply, candidate: Candidate, ports: Port
         piece = await reply.read(timeout_ms=max(1, deadline_ms - ports.now_ms()))
         if piece is None:
             meter.end()
-            raise _ended_early(meter.facts(), candidate, reply.status)
+            raise _ended_early(meter.facts(), head, candidate, reply.status)
         head += piece
         meter.feed(piece)
         facts = meter.facts()
@@ -290,11 +312,20 @@ def _has_content(raw: bytes) -> bool:
     )
 
 
-def _ended_early(facts: StreamFacts, candidate: Candidate, status: int) -> AttemptFailed:
-    if facts.error is not None:
-        return _failed_inside_200(facts.error, candidate, status)
+def _ended_early(facts: StreamFacts, head: bytes, candidate: Candidate, status: int) -> AttemptFailed:
+    error = facts.error or _error_document(head)
+    if error is not None:
+        return _failed_inside_200(error, candidate, status)
     cause = Cause.EMPTY_ANSWER if facts.done or facts.finish_reason is not None else Cause.CUT_STREAM
     return AttemptFailed(cause, status=status)
+
+
+def _error_document(head: bytes) -> Mapping[str, Any] | None:
+    """The error of a provider that answers a call for a stream with one JSON object in place of events."""
+    try:
+        return error_object(Fields.parse(head, "answer").values)
+    except FieldError:
+        return None
 
 
 def _failed_inside_200(error: Any, candidate: Candidate, status: int) -> AttemptFailed:

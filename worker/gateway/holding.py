@@ -16,6 +16,7 @@ from gateway.errors import (
 from gateway.fields import Fields
 from gateway.holds import (
     LEAST_OUTPUT_TOKENS,
+    MODEST_OUTPUT_TOKENS,
     Bound,
     HoldReply,
     HoldRequest,
@@ -27,11 +28,11 @@ from gateway.holds import (
 from gateway.money import NanoUsd, format_usd
 from gateway.ports import PlatformError, Ports
 from gateway.records import dump
-from gateway.routing import Call, Candidate
+from gateway.routing import Call, Candidate, deadline_ms
 
 BYTES_PER_TYPICAL_TOKEN = 4
-# What a request may still take after the longest answer: draining, settling, and clocks that differ.
-HOLD_GRACE_MS = 60_000
+# What a request may still take after its deadline: settling, and clocks that differ.
+HOLD_GRACE_MS = 15_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,25 +54,32 @@ async def take_hold(call: Call, candidates: Sequence[Candidate], ports: Ports) -
     except PlatformError as error:
         raise ServiceUnavailable("The wallet does not answer right now; nothing was spent.") from error
     if reply.refused is not None:
-        raise _refusal(reply, call, request)
+        raise _refusal(reply, call, request, top_up_url=ports.top_up_url)
     return _grip(call, candidates, bound, request, reply)
 
 
 def _hold_request(call: Call, candidates: Sequence[Candidate], bound: Bound) -> HoldRequest:
     least_output = min(LEAST_OUTPUT_TOKENS, bound.output_tokens)
-    longest_ms = max(candidate.provider.total_timeout_ms for candidate in candidates)
     return HoldRequest(
         request_id=call.request_id,
         account_id=call.key.account_id,
         key_id=call.key.key_id,
         wanted_nano_usd=worst_case(bound, candidates, output_tokens=bound.output_tokens, at_ms=call.started_at_ms),
         least_nano_usd=worst_case(bound, candidates, output_tokens=least_output, at_ms=call.started_at_ms),
-        tokens=call.size_bytes // BYTES_PER_TYPICAL_TOKEN + (call.max_tokens or 0),
+        modest_nano_usd=_modest(call, candidates, bound),
+        tokens=call.size_bytes // BYTES_PER_TYPICAL_TOKEN + (bound.output_tokens if call.max_tokens else 0),
         limits=call.key.limits,
         idempotency_key=call.idempotency_key,
         now_ms=call.started_at_ms,
-        expires_ms=call.started_at_ms + longest_ms + HOLD_GRACE_MS,
+        expires_ms=deadline_ms(call, candidates) + HOLD_GRACE_MS,
     )
+
+
+def _modest(call: Call, candidates: Sequence[Candidate], bound: Bound) -> NanoUsd | None:
+    if call.max_tokens is not None:
+        return None
+    output_tokens = min(MODEST_OUTPUT_TOKENS, bound.output_tokens)
+    return worst_case(bound, candidates, output_tokens=output_tokens, at_ms=call.started_at_ms)
 
 
 def _grip(call: Call, candidates: Sequence[Candidate], bound: Bound, request: HoldRequest, reply: HoldReply) -> Grip:
@@ -84,14 +92,18 @@ def _grip(call: Call, candidates: Sequence[Candidate], bound: Bound, request: Ho
     return Grip(max_tokens=max_tokens, headers=headers)
 
 
-def _refusal(reply: HoldReply, call: Call, request: HoldRequest) -> Refusal:
+def _refusal(reply: HoldReply, call: Call, request: HoldRequest, *, top_up_url: str) -> Refusal:
     headers = _rate_headers(reply.requests, reply.tokens)
     match reply.refused:
         case "insufficient_balance":
             return InsufficientBalance(
                 f"The balance cannot pay for this request: {format_usd(reply.available_nano_usd)} USD is available,"
                 f" and it may cost {format_usd(request.least_nano_usd)} USD even with a short answer.",
-                metadata=_amounts(reply.available_nano_usd, request.least_nano_usd),
+                metadata={
+                    "balance_usd": format_usd(reply.available_nano_usd),
+                    "needed_usd": format_usd(request.least_nano_usd),
+                    "top_up_url": top_up_url,
+                },
             )
         case "spend_cap_reached":
             return SpendCapReached(
@@ -123,10 +135,6 @@ def _duplicate(reply: HoldReply) -> Refusal:
         " so it cannot be shown once more.",
         metadata=metadata,
     )
-
-
-def _amounts(available: NanoUsd, least: NanoUsd) -> dict[str, str]:
-    return {"balance_usd": format_usd(available), "needed_usd": format_usd(least)}
 
 
 def _rate_headers(requests: RateState | None, tokens: RateState | None) -> dict[str, str]:

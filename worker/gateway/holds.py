@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+from gateway.errors import UnsupportedParameter
 from gateway.fields import Fields
 from gateway.money import NOTHING, NanoUsd
+from gateway.ports import Document
 from gateway.pricing import most_it_can_cost, output_tokens_within
 from gateway.records import KeyLimits
 from gateway.routing import Call, Candidate
@@ -16,6 +18,9 @@ TEMPLATE_TOKENS_PER_MESSAGE = 16
 TEMPLATE_TOKENS = 512
 # Below this an answer is of no use, so a wallet that cannot pay for it is refused rather than clamped.
 LEAST_OUTPUT_TOKENS = 16
+# An ordinary answer, for a call that names no bound.
+MODEST_OUTPUT_TOKENS = 4096
+MODEST_SHARE = 4
 
 RefusalReason = Literal[
     "insufficient_balance", "spend_cap_reached", "rate_limit_exceeded", "key_revoked", "duplicate_request"
@@ -33,13 +38,18 @@ class Bound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldRequest:
-    """Asks the Wallet for ``wanted`` or, where it cannot pay that, for as much as it can but at least ``least``."""
+    """Asks the Wallet for ``wanted`` or, where it cannot pay that, for as much as it can but at least ``least``.
+
+    Where the caller named no bound of the output, ``modest`` is the cost of an ordinary answer: such a hold takes more
+    only while it stays within a quarter of what is available, so that calls in parallel fit into a small wallet.
+    """
 
     request_id: str
     account_id: str
     key_id: str
     wanted_nano_usd: NanoUsd
     least_nano_usd: NanoUsd
+    modest_nano_usd: NanoUsd | None
     tokens: int
     limits: KeyLimits
     idempotency_key: str | None
@@ -51,12 +61,14 @@ class HoldRequest:
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "HoldRequest":
+        modest = fields.optional(fields.integer, "modest_nano_usd")
         return cls(
             request_id=fields.text("request_id"),
             account_id=fields.text("account_id"),
             key_id=fields.text("key_id"),
             wanted_nano_usd=NanoUsd(fields.integer("wanted_nano_usd")),
             least_nano_usd=NanoUsd(fields.integer("least_nano_usd")),
+            modest_nano_usd=None if modest is None else NanoUsd(modest),
             tokens=fields.integer("tokens"),
             limits=KeyLimits.from_fields(fields.object("limits")),
             idempotency_key=fields.optional(fields.text, "idempotency_key"),
@@ -116,14 +128,40 @@ class HoldReply:
 
 
 def bound_of(call: Call, candidates: Sequence[Candidate]) -> Bound:
-    """The token bound of a call: a token a byte of input, and the output that it may ask for."""
-    messages = len(call.document.items("messages"))
+    """The token bound of a call: a token a byte of input, what its images may take, and the output it may ask for."""
+    messages = call.document.items("messages")
     most_output = max(candidate.model.max_output_tokens for candidate in candidates)
+    most_image = max(candidate.model.image_tokens for candidate in candidates)
+    images, image_bytes = _images(messages, takes_images=most_image > 0)
+    template = TEMPLATE_TOKENS_PER_MESSAGE * len(messages) + TEMPLATE_TOKENS
     return Bound(
-        input_tokens=call.size_bytes + TEMPLATE_TOKENS_PER_MESSAGE * messages + TEMPLATE_TOKENS,
+        input_tokens=call.size_bytes - image_bytes + images * most_image + template,
         output_tokens=min(call.max_tokens or most_output, most_output),
         choices=call.choices,
     )
+
+
+def _images(messages: Sequence[Document], *, takes_images: bool) -> tuple[int, int]:
+    """How many images there are, and how many bytes of the body are image data rather than text.
+
+    Raises UnsupportedParameter for a part that is neither text nor an image, and for an image that no target takes:
+    what it would use cannot be bounded.
+    """
+    images = image_bytes = 0
+    for message in messages:
+        for part in message.items("content"):
+            kind = part.read("type")
+            if kind == "image_url" and takes_images:
+                images += 1
+                image_bytes += _data_url_bytes(part.read("image_url"))
+            elif kind != "text":
+                raise UnsupportedParameter(f"The model does not take parts of type {kind!r}.", param="messages")
+    return images, image_bytes
+
+
+def _data_url_bytes(image: Any) -> int:
+    url = image.get("url") if isinstance(image, dict) else None
+    return len(url) if isinstance(url, str) and url.startswith("data:") and url.isascii() else 0
 
 
 def worst_case(bound: Bound, candidates: Sequence[Candidate], *, output_tokens: int, at_ms: int) -> NanoUsd:

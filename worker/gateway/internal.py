@@ -1,5 +1,6 @@
 """POST /internal/wallets/{account}/{operation}: the control plane's signed calls to a Wallet."""
 
+import json
 from typing import Any
 
 from gateway.errors import Conflict, InvalidRequest, InvalidSignature, NotFound, RequestTooLarge, ServiceUnavailable
@@ -9,7 +10,7 @@ from gateway.ports import BodyTooLarge, PlatformError, Ports
 from gateway.signing import SignatureRefused, SignedCall, verify
 
 MAX_BODY_BYTES = 2**20
-OPERATIONS = ("grants", "revocations", "state")
+OPERATIONS = ("grants", "revocations", "state", "replay")
 
 
 async def call_wallet(exchange: Exchange, ports: Ports) -> Response:
@@ -19,8 +20,7 @@ async def call_wallet(exchange: Exchange, ports: Ports) -> Response:
         raise NotFound(f"There is nothing at {exchange.request.path!r}.")
     body = await _body(exchange)
     nonce = _verify(exchange, body, ports)
-    envelope = f'{{"nonce":"{nonce}","body":{body.decode("utf-8", "replace") or "{}"}}}'
-    _check(envelope)
+    envelope = f'{{"nonce":{json.dumps(nonce)},"body":{_object_text(body)}}}'
     try:
         text = await ports.wallet(account_id, f"signed_{operation}", envelope)
     except PlatformError as error:
@@ -47,11 +47,14 @@ def _verify(exchange: Exchange, body: bytes, ports: Ports) -> str:
         raise InvalidSignature(f"The internal call was refused: {error}.") from error
 
 
-def _check(envelope: str) -> None:
+def _object_text(body: bytes) -> str:
+    """The body's text, one whole JSON object: put into another text, it can neither end nor add anything there."""
+    text = body.decode("utf-8", "replace") or "{}"
     try:
-        Fields.parse(envelope, "body").object("body")
+        Fields.parse(text, "body")
     except FieldError as error:
         raise InvalidRequest("The body is not a JSON object.") from error
+    return text
 
 
 def _refusal(reason: Any) -> Exception:

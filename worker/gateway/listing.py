@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from gateway.errors import ModelNotFound, ServiceUnavailable
+from gateway.errors import ModelNotFound
 from gateway.http import Exchange, Response, json_response
 from gateway.money import format_price
-from gateway.ports import PlatformError, Ports
+from gateway.ports import Ports
 from gateway.pricing import rates_for, row_in_force
-from gateway.records import Catalogue, Model, PriceRow, Rates
+from gateway.records import Model, PriceRow, Rates
+from gateway.routing import read_catalogue
 
 CACHE = {"cache-control": "public, max-age=60"}
 
@@ -15,24 +16,17 @@ CACHE = {"cache-control": "public, max-age=60"}
 async def list_models(exchange: Exchange, ports: Ports) -> Response:
     """Every public model, in OpenAI's list."""
     del exchange
-    catalogue, now_ms = await _catalogue(ports), ports.now_ms()
+    catalogue, now_ms = await read_catalogue(ports), ports.now_ms()
     models = [_model(model, now_ms) for model in catalogue.models.values()]
     return json_response({"object": "list", "data": models}, headers=CACHE)
 
 
 async def show_model(exchange: Exchange, ports: Ports) -> Response:
     """One public model; raises ModelNotFound."""
-    model = (await _catalogue(ports)).models.get(exchange.rest)
+    model = (await read_catalogue(ports)).models.get(exchange.rest)
     if model is None:
         raise ModelNotFound(f"The model {exchange.rest!r} does not exist; GET /v1/models lists those that do.")
     return json_response(_model(model, ports.now_ms()), headers=CACHE)
-
-
-async def _catalogue(ports: Ports) -> Catalogue:
-    try:
-        return await ports.catalogue()
-    except PlatformError as error:
-        raise ServiceUnavailable("The catalogue cannot be read right now; please try again.") from error
 
 
 def _model(model: Model, now_ms: int) -> dict[str, Any]:

@@ -138,8 +138,8 @@ class UpstreamReply(Protocol):
         ``rest`` are the last bytes of head that do not make a whole event yet.
         """
 
-    def relay_edited(self, head: bytes, *, edit: Edit, idle_timeout_ms: int) -> Relay:
-        """Pass the body on through ``edit``, piece by piece."""
+    def relay_edited(self, head: bytes, *, rest: bytes, edit: Edit, idle_timeout_ms: int) -> Relay:
+        """Pass the body on through ``edit``, piece by piece; ``rest`` as above."""
 
     def close(self) -> None:
         """Stop reading and drop the connection."""
@@ -148,7 +148,12 @@ class UpstreamReply(Protocol):
 class Ports(Protocol):
     """Everything outside the gateway that a request touches."""
 
-    internal_secret: str
+    @property
+    def internal_secret(self) -> str: ...
+
+    @property
+    def top_up_url(self) -> str:
+        """Where a caller whose balance is used up is sent."""
 
     def now_ms(self) -> int: ...
 

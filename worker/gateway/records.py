@@ -13,11 +13,17 @@ from gateway.money import NanoUsd, PicoUsd
 
 CATALOGUE_KV_KEY = "catalogue"
 API_KEY_KV_PREFIX = "key:"
+DEAD_LETTERS_KV_PREFIX = "dead:"
 
 KeyState = Literal["active", "revoked"]
 SpendCapPeriod = Literal["day", "month", "total"]
 UsageState = Literal["complete", "partial", "failed", "abandoned"]
 Dialect = Literal["deepseek", "moonshot", "dashscope", "zai", "spark", "openai"]
+
+
+def dead_letters_kv_name(account_id: str) -> str:
+    """The KV name that says that an account's usage could not be delivered."""
+    return DEAD_LETTERS_KV_PREFIX + account_id
 
 
 def key_kv_name(key_sha256: str) -> str:
@@ -220,12 +226,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A public model: a name that stays, and the targets that serve it today, in order of preference."""
+    """A public model: a name that stays, and the targets that serve it today, in order of preference.
+
+    ``image_tokens`` is the most that one image of the input can take; 0 where the model takes text alone.
+    """
 
     id: str
     context_length: int
     max_output_tokens: int
     targets: tuple[Target, ...]
+    image_tokens: int = 0
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "Model":
@@ -234,6 +244,7 @@ class Model:
             context_length=fields.integer("context_length", minimum=1),
             max_output_tokens=fields.integer("max_output_tokens", minimum=1),
             targets=tuple(Target.from_fields(target) for target in fields.objects("targets")),
+            image_tokens=fields.optional(fields.integer, "image_tokens") or 0,
         )
 
 

@@ -1,10 +1,11 @@
 """From what was asked to where it can be answered: the call, and its candidates in order."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.errors import InvalidRequest, ModelNotFound, ServiceUnavailable
-from gateway.ports import Document
+from gateway.ports import Document, PlatformError, Ports
 from gateway.pricing import row_in_force
 from gateway.providers import DIALECTS
 from gateway.providers.dialect import Dialect
@@ -12,6 +13,7 @@ from gateway.records import Catalogue, KeyRecord, Model, PriceRow, Provider, Tar
 
 MAX_TOKENS_NAMES = ("max_completion_tokens", "max_tokens")
 OWN_FIELDS = ("models", "provider")
+MAX_CHOICES = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +74,16 @@ def read_call(
         stream=stream,
         include_usage=stream and _include_usage(document),
         max_tokens=_max_tokens(document),
-        choices=_positive(document, "n") or 1,
+        choices=_choices(document),
     )
+
+
+async def read_catalogue(ports: Ports) -> Catalogue:
+    """The catalogue in force; raises ServiceUnavailable where it cannot be read."""
+    try:
+        return await ports.catalogue()
+    except PlatformError as error:
+        raise ServiceUnavailable("The catalogue cannot be read right now; please try again.") from error
 
 
 def resolve(call: Call, catalogue: Catalogue) -> tuple[Candidate, ...]:
@@ -91,6 +101,11 @@ def resolve(call: Call, catalogue: Catalogue) -> tuple[Candidate, ...]:
     if not candidates:
         raise ServiceUnavailable(f"The model {call.model!r} has no price in force.", param="model")
     return candidates
+
+
+def deadline_ms(call: Call, candidates: Sequence[Candidate]) -> int:
+    """When the call must have ended, all its attempts together: after the longest time that one of them may take."""
+    return call.started_at_ms + max(candidate.provider.total_timeout_ms for candidate in candidates)
 
 
 def outgoing(call: Call, candidate: Candidate, *, max_tokens: int | None) -> Document:
@@ -122,6 +137,13 @@ def _include_usage(document: Document) -> bool:
 def _max_tokens(document: Document) -> int | None:
     given = [value for name in MAX_TOKENS_NAMES if (value := _positive(document, name)) is not None]
     return min(given, default=None)
+
+
+def _choices(document: Document) -> int:
+    choices = _positive(document, "n") or 1
+    if choices > MAX_CHOICES:
+        raise InvalidRequest(f"'n' must be at most {MAX_CHOICES}.", param="n")
+    return choices
 
 
 def _positive(document: Document, name: str) -> int | None:

@@ -68,5 +68,6 @@ def parse_event(raw: bytes) -> Event:
 
 
 def data_event(text: str) -> bytes:
-    """One event whose data is a single line."""
-    return b"data: " + text.encode() + b"\n\n"
+    """One event whose data is a single line of JSON."""
+    # JSON can spell half of a surrogate pair, which is not UTF-8; written as its escape it is the same JSON.
+    return b"data: " + text.encode(errors="backslashreplace") + b"\n\n"

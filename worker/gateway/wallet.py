@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol, assert_never
 
-from gateway.holds import HoldReply, HoldRequest, RateState, RefusalReason
+from gateway.holds import MODEST_SHARE, HoldReply, HoldRequest, RateState, RefusalReason
 from gateway.money import NanoUsd
 from gateway.records import NO_USAGE, Grant, KeyLimits, SpendCapPeriod, UsageRecord, WalletState, dump
 
@@ -79,7 +79,7 @@ def hold(store: Store, request: HoldRequest) -> HoldReply:
         return refusal
     available = _available(store)
     room = _cap_room(store, request)
-    granted = min(request.wanted_nano_usd, available, request.wanted_nano_usd if room is None else room)
+    granted = min(_wish(request, available), available, request.wanted_nano_usd if room is None else room)
     if granted < request.least_nano_usd or available < 0:
         by_balance = available < request.least_nano_usd or available < 0
         reason: RefusalReason = "insufficient_balance" if by_balance else "spend_cap_reached"
@@ -113,14 +113,14 @@ def settle(store: Store, record: UsageRecord, *, now_ms: int) -> bool:
 
 def grant(store: Store, grants: Sequence[Grant]) -> list[str]:
     """Add each grant once; the ids that are there now. Raises GrantConflict, and then adds none."""
-    new = []
+    new: dict[str, Grant] = {}
     for item in grants:
         known = store.execute("SELECT kind, amount FROM grants WHERE id = ?", item.id)
-        if known and tuple(known[0]) != (item.kind, item.amount_nano_usd):
+        if (known and tuple(known[0]) != (item.kind, item.amount_nano_usd)) or new.get(item.id, item) != item:
             raise GrantConflict(item.id)
         if not known:
-            new.append(item)
-    for item in new:
+            new[item.id] = item
+    for item in new.values():
         store.execute("INSERT INTO grants VALUES (?, ?, ?)", item.id, item.kind, item.amount_nano_usd)
     return [item.id for item in grants]
 
@@ -142,6 +142,11 @@ def state(store: Store, account_id: str) -> WalletState:
         open_holds=_sum(store, "SELECT COUNT(*) FROM holds"),
         unacknowledged_records=_sum(store, "SELECT COUNT(*) FROM outbox"),
     )
+
+
+def spent(store: Store, key_id: str, period: SpendCapPeriod, *, now_ms: int) -> NanoUsd:
+    """What one key has spent in the running period, holds not counted."""
+    return NanoUsd(_sum(store, SPENT_IN_PERIOD[period], key_id, _period_start_ms(period, now_ms)))
 
 
 def release_expired(store: Store, *, now_ms: int) -> int:
@@ -168,6 +173,12 @@ def acknowledge(store: Store, request_ids: Sequence[str]) -> None:
         store.execute("DELETE FROM outbox WHERE request_id = ?", request_id)
 
 
+def replay(store: Store, *, now_ms: int) -> int:
+    """Send every record that is not acknowledged once more, now; how many there are."""
+    store.execute("UPDATE outbox SET due_ms = ? WHERE due_ms > ?", now_ms, now_ms)
+    return _sum(store, "SELECT COUNT(*) FROM outbox")
+
+
 def next_alarm_ms(store: Store) -> int | None:
     """When something falls due: a record to send, or a hold that expires."""
     rows = store.execute(
@@ -189,6 +200,13 @@ def prune(store: Store, *, now_ms: int) -> None:
     store.execute("DELETE FROM nonces WHERE at_ms < ?", now_ms - NONCES_KEPT_MS)
     store.execute("DELETE FROM recent WHERE at_ms < ?", now_ms - RATE_WINDOW_MS)
     store.execute("DELETE FROM answered WHERE at_ms < ?", now_ms - IDEMPOTENCY_KEPT_MS)
+
+
+def _wish(request: HoldRequest, available: NanoUsd) -> NanoUsd:
+    """What the hold asks for: all that it may cost, or its modest share where the caller named no bound."""
+    if request.modest_nano_usd is None:
+        return request.wanted_nano_usd
+    return NanoUsd(min(request.wanted_nano_usd, max(request.modest_nano_usd, available // MODEST_SHARE)))
 
 
 def _place(store: Store, request: HoldRequest, granted: NanoUsd) -> None:
@@ -265,9 +283,9 @@ def _cap_room(store: Store, request: HoldRequest) -> NanoUsd | None:
     cap, period = request.limits.spend_cap_nano_usd, request.limits.spend_cap_period
     if cap is None:
         return None
-    spent = _sum(store, SPENT_IN_PERIOD[period], request.key_id, _period_start_ms(period, request.now_ms))
+    used = spent(store, request.key_id, period, now_ms=request.now_ms)
     held = _sum(store, "SELECT SUM(amount) FROM holds WHERE key_id = ?", request.key_id)
-    return NanoUsd(cap - spent - held)
+    return NanoUsd(cap - used - held)
 
 
 def _spend(store: Store, key_id: str, cost: NanoUsd, now_ms: int) -> None:

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 from gateway import wallet
 from gateway.fields import Fields
 from gateway.holds import HoldRequest
-from gateway.records import Grant, UsageRecord, dump
+from gateway.records import Grant, SpendCapPeriod, UsageRecord, dump
 from gateway.wallet import Store
 
 
@@ -32,46 +32,53 @@ def _acknowledge(store: Store, fields: Fields, account_id: str, now_ms: int) -> 
     return "{}"
 
 
-def _state(store: Store, fields: Fields, account_id: str, now_ms: int) -> str:
-    del fields, now_ms
-    return dump(wallet.state(store, account_id))
+def _credits(store: Store, fields: Fields, account_id: str, now_ms: int) -> str:
+    key_id = fields.text("key_id")
+    spent = {period: wallet.spent(store, key_id, period, now_ms=now_ms) for period in get_args(SpendCapPeriod)}
+    return json.dumps({"state": wallet.state(store, account_id).to_json(), "spent": spent})
 
 
-def _signed(rule: Callable[[Store, Fields, str], Any]) -> Callable[[Store, Fields, str, int], str]:
+def _signed(rule: Callable[[Store, Fields, str, int], Any]) -> Callable[[Store, Fields, str, int], str]:
     """A call of the control plane: its nonce is used up in the same transaction as its effect."""
 
     def run(store: Store, fields: Fields, account_id: str, now_ms: int) -> str:
         if not wallet.use_nonce(store, fields.text("nonce"), now_ms=now_ms):
             return json.dumps({"refused": "nonce_used"})
-        return json.dumps(rule(store, fields.object("body"), account_id))
+        return json.dumps(rule(store, fields.object("body"), account_id, now_ms))
 
     return run
 
 
-def _grants(store: Store, body: Fields, account_id: str) -> dict[str, Any]:
-    del account_id
+def _grants(store: Store, body: Fields, account_id: str, now_ms: int) -> dict[str, Any]:
+    del account_id, now_ms
     try:
         return {"applied": wallet.grant(store, [Grant.from_fields(item) for item in body.objects("grants")])}
     except wallet.GrantConflict:
         return {"refused": "grant_conflict"}
 
 
-def _revocations(store: Store, body: Fields, account_id: str) -> dict[str, Any]:
-    del account_id
+def _revocations(store: Store, body: Fields, account_id: str, now_ms: int) -> dict[str, Any]:
+    del account_id, now_ms
     return {"revoked": wallet.revoke(store, body.texts("key_ids"))}
 
 
-def _signed_state(store: Store, body: Fields, account_id: str) -> dict[str, Any]:
-    del body
+def _state(store: Store, body: Fields, account_id: str, now_ms: int) -> dict[str, Any]:
+    del body, now_ms
     return wallet.state(store, account_id).to_json()
+
+
+def _replay(store: Store, body: Fields, account_id: str, now_ms: int) -> dict[str, Any]:
+    del body, account_id
+    return {"records": wallet.replay(store, now_ms=now_ms)}
 
 
 OPERATIONS: dict[str, Callable[[Store, Fields, str, int], str]] = {
     "hold": _hold,
     "settle": _settle,
     "acknowledge": _acknowledge,
-    "state": _state,
+    "credits": _credits,
     "signed_grants": _signed(_grants),
     "signed_revocations": _signed(_revocations),
-    "signed_state": _signed(_signed_state),
+    "signed_state": _signed(_state),
+    "signed_replay": _signed(_replay),
 }

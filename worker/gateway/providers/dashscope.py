@@ -16,7 +16,12 @@ class DashScope(Dialect):
         Rule(cause=Cause.OUR_KEY, codes=frozenset({"invalid_api_key"})),
         Rule(cause=Cause.CONTENT_FILTER, codes=frozenset({"data_inspection_failed", "DataInspectionFailed"})),
         Rule(cause=Cause.RATE_LIMIT, codes=frozenset({"limit_requests", "limit_tokens", "insufficient_quota"})),
-        Rule(cause=Cause.RATE_LIMIT, message="^throttling"),
+        Rule(
+            cause=Cause.RATE_LIMIT,
+            codes=frozenset(
+                {"Throttling", "Throttling.RateQuota", "Throttling.BurstRate", "Throttling.AllocationQuota"}
+            ),
+        ),
         Rule(cause=Cause.CONTEXT_LENGTH, message="range of input length should be"),
         Rule(cause=Cause.MODEL_MISSING, codes=frozenset({"model_not_found"})),
     )

@@ -31,6 +31,12 @@ class Dialect:
         return False
 
 
+def choices_of(chunk: dict[str, Any]) -> list[dict[str, Any]]:
+    """The choices of a chunk, whatever a provider sends in their place."""
+    choices = chunk.get("choices")
+    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+
+
 def replace_developer_role(document: Document) -> None:
     """The labs know no ``developer`` role; it is the newer name of ``system``."""
     for message in document.items("messages"):

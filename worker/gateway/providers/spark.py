@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from gateway.causes import Cause, Rule
 from gateway.ports import Document
-from gateway.providers.dialect import Dialect, replace_developer_role
+from gateway.providers.dialect import Dialect, choices_of, replace_developer_role
 
 _OWN_FIELDS = ("code", "message", "sid")
 
@@ -31,7 +31,7 @@ class Spark(Dialect):
         for name in _OWN_FIELDS:
             chunk.pop(name, None)
         chunk.setdefault("object", "chat.completion.chunk")
-        for choice in chunk.get("choices") or ():
+        for choice in choices_of(chunk):
             choice.setdefault("index", 0)
             choice.setdefault("finish_reason", None)
 

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from gateway.causes import Cause, Rule
 from gateway.ports import Document
-from gateway.providers.dialect import Dialect, replace_developer_role
+from gateway.providers.dialect import Dialect, choices_of, replace_developer_role
 
 _FINISH_REASONS = {"sensitive": "content_filter", "model_context_window_exceeded": "length"}
 
@@ -30,12 +30,16 @@ class Zai(Dialect):
 
     def repair_chunk(self, chunk: dict[str, Any]) -> None:
         chunk.setdefault("object", "chat.completion.chunk")
-        for choice in chunk.get("choices") or ():
-            reason = choice.setdefault("finish_reason", None)
-            choice["finish_reason"] = _FINISH_REASONS.get(reason, reason)
+        for choice in choices_of(chunk):
+            choice["finish_reason"] = _openai_reason(choice.get("finish_reason"))
 
     def repair_answer(self, answer: Document) -> bool:
-        if answer.read("object") is not None:
-            return False
-        answer.write("object", "chat.completion")
+        for choice in answer.items("choices"):
+            choice.write("finish_reason", _openai_reason(choice.read("finish_reason")))
+        if answer.read("object") is None:
+            answer.write("object", "chat.completion")
         return True
+
+
+def _openai_reason(reason: Any) -> Any:
+    return _FINISH_REASONS.get(reason, reason) if isinstance(reason, str) else reason

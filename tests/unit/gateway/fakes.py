@@ -1,0 +1,227 @@
+"""Stateful stand-ins for everything outside the gateway, and the ways to ask it.
+
+The Wallets are the real rules over SQLite in memory; providers answer as scripted; KV is a dict.
+"""
+
+import json
+import sqlite3
+import weakref
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway import wallet
+from gateway.app import serve
+from gateway.credentials import hash_api_key
+from gateway.fields import Fields
+from gateway.http import Request, Response
+from gateway.money import NANO_PER_USD, NanoUsd
+from gateway.ports import (
+    PlatformError,
+    UpstreamCall,
+    UpstreamReply,
+)
+from gateway.records import (
+    Catalogue,
+    Grant,
+    KeyRecord,
+    UsageRecord,
+)
+from gateway.sse import parse_event
+from gateway.wallet_calls import call as call_wallet
+from tests.unit.gateway.catalogues import ACCOUNT, API_KEY, CATALOGUE, CHAT, PROVIDERS, key_record, whole_answer
+from tests.unit.gateway.upstreams import BytesBody, Clock, DictDocument, ScriptedRelay, Upstream, json_reply
+
+INTERNAL_SECRET = "a secret of the tests"
+
+
+class MemoryStore:
+    """The Wallet's Store over the standard library's SQLite."""
+
+    def __init__(self) -> None:
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        weakref.finalize(self, connection.close)
+        self._connection = connection
+        wallet.create_tables(self)
+
+    def execute(self, statement: str, *parameters: Any) -> list[Sequence[Any]]:
+        return list(self._connection.execute(statement, parameters))
+
+    def dump(self) -> dict[str, list[Sequence[Any]]]:
+        """Every row of every table."""
+        tables = [row[0] for row in self.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+        return {table: self.execute(f"SELECT * FROM {table}") for table in tables}  # noqa: S608 its own tables
+
+    def outbox(self) -> list[UsageRecord]:
+        texts = [row[0] for row in self.execute("SELECT record FROM outbox")]
+        return [UsageRecord.from_fields(Fields.parse(text, "record")) for text in texts]
+
+
+class FakePorts:
+    """The Ports of one edge with its KV, Wallets and providers."""
+
+    def __init__(self, *, catalogue: Catalogue | None = None, balance_usd: int = 1) -> None:
+        self.internal_secret = INTERNAL_SECRET
+        self.top_up_url = "https://example.com/portal"
+        self.clock = Clock()
+        self.upstream = Upstream(self.clock)
+        self.keys: dict[str, KeyRecord] = {}
+        self.published: Catalogue | None = CATALOGUE if catalogue is None else catalogue
+        self.secrets = {name: f"sk-of-{name}" for name in PROVIDERS}
+        self.wallets: dict[str, MemoryStore] = {}
+        self.kv_is_down = False
+        self._wallet_failures: list[bool] = []
+        self.logs: list[dict[str, str | int | None]] = []
+        self._background: list[Awaitable[None]] = []
+        self._ids = 0
+        self.add_key(API_KEY, key_record())
+        self.grant(balance_usd * NANO_PER_USD)
+
+    def now_ms(self) -> int:
+        return self.clock.now_ms
+
+    def new_id(self) -> str:
+        self._ids += 1
+        return f"{self._ids:032x}"
+
+    def background(self, work: Awaitable[None]) -> None:
+        self._background.append(work)
+
+    def log(self, event: str, **facts: str | int | None) -> None:
+        self.logs.append({"event": event, **facts})
+
+    def secret(self, name: str) -> str | None:
+        return self.secrets.get(name)
+
+    async def find_key(self, key_sha256: str) -> KeyRecord | None:
+        if self.kv_is_down:
+            raise PlatformError("KV is down")
+        return self.keys.get(key_sha256)
+
+    async def catalogue(self) -> Catalogue:
+        if self.kv_is_down or self.published is None:
+            raise PlatformError("KV is down")
+        return self.published
+
+    async def wallet(self, account_id: str, operation: str, text: str) -> str:
+        if self._wallet_failures and self._wallet_failures.pop(0):
+            raise PlatformError("the wallet is down")
+        try:
+            return call_wallet(self.store(account_id), operation, text, account_id=account_id, now_ms=self.clock.now_ms)
+        except Exception as error:
+            # Whatever is raised in a Durable Object reaches its caller as the platform's own exception.
+            raise PlatformError("the wallet failed") from error
+
+    async def send(self, call: UpstreamCall) -> UpstreamReply:
+        return await self.upstream.send(call)
+
+    async def finish(self) -> None:
+        """Await all that goes on after the response."""
+        while self._background:
+            await self._background.pop(0)
+
+    def wallet_fails(self, *, times: int = 1, after: int = 0) -> None:
+        """So many calls of a Wallet go well, then so many fail, then all go well again."""
+        self._wallet_failures = [False] * after + [True] * times
+
+    def add_key(self, api_key: str, record: KeyRecord) -> None:
+        self.keys[hash_api_key(api_key)] = record
+
+    def store(self, account_id: str = ACCOUNT) -> MemoryStore:
+        return self.wallets.setdefault(account_id, MemoryStore())
+
+    def grant(self, amount_nano_usd: int, *, name: str = "initial") -> None:
+        wallet.grant(self.store(), [Grant(id=name, kind="credit", amount_nano_usd=NanoUsd(amount_nano_usd))])
+
+    def records(self) -> list[UsageRecord]:
+        """What was settled and not yet acknowledged."""
+        return self.store().outbox()
+
+    def open_holds(self) -> int:
+        return wallet.state(self.store(), ACCOUNT).open_holds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A response as the caller sees it, once all of it has come."""
+
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+    def error(self) -> dict[str, Any]:
+        error: dict[str, Any] = self.json()["error"]
+        return error
+
+    def attempts(self) -> list[tuple[str, str]]:
+        return [(line["provider"], line["outcome"]) for line in json.loads(self.headers["x-haotokai-attempts"])]
+
+    def events(self) -> list[Any]:
+        """The data of a stream's events, as a careful client reads them."""
+        return read_events(self.text)
+
+
+def read_events(text: str) -> list[Any]:
+    blocks = text.replace("\r\n", "\n").replace("\r", "\n").split("\n\n")
+    found = [parse_event(block.encode()).data for block in blocks]
+    return ["[DONE]" if data == "[DONE]" else json.loads(data) for data in found if data is not None]
+
+
+async def ask(
+    ports: FakePorts,
+    method: str,
+    path: str,
+    *,
+    body: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+    api_key: str | None = API_KEY,
+) -> Answer:
+    """One request, awaited to the end of its answer and of the work behind it."""
+    sent = {} if api_key is None else {"authorization": f"Bearer {api_key}"}
+    request = Request(method=method, path=path, headers={**sent, **(headers or {})}, body=BytesBody(body))
+    return await ask_with(request, ports)
+
+
+async def ask_with(request: Request, ports: FakePorts) -> Answer:
+    response = await serve(request, ports)
+    await ports.finish()
+    return Answer(status=response.status, headers=response.headers, text=_text(response))
+
+
+def chat_request(document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Request:
+    """A chat completion with the key of the tests."""
+    sent = {"authorization": f"Bearer {API_KEY}", "content-type": "application/json", **(headers or {})}
+    body = BytesBody(json.dumps(document).encode())
+    return Request(method="POST", path="/v1/chat/completions", headers=sent, body=body)
+
+
+async def chat(
+    ports: FakePorts,
+    document: Mapping[str, Any] | None = None,
+    *,
+    headers: Mapping[str, str] | None = None,
+    **more: Any,
+) -> Answer:
+    """A chat completion; ``more`` are fields of its document."""
+    body = {**(CHAT if document is None else document), **more}
+    return await ask_with(chat_request(body, headers), ports)
+
+
+def _text(response: Response) -> str:
+    body: object = response.body
+    if isinstance(body, DictDocument):
+        return json.dumps(body.values)
+    if isinstance(body, ScriptedRelay):
+        return body.output.decode()
+    assert isinstance(body, str)
+    return body
+
+
+def working_ports(*, balance_usd: int = 1) -> FakePorts:
+    """An edge whose first provider answers well three times."""
+    ports = FakePorts(balance_usd=balance_usd)
+    ports.upstream.answer("deepseek", *(json_reply(whole_answer()) for _ in range(3)))
+    return ports
