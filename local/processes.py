@@ -52,7 +52,8 @@ class Child:
             line = await self._stdout.readline()
         if not line:
             raise ChildEnded(self.name, await self._process.wait())
-        print(f"{self.name} ready after {time.monotonic() - self._started_at_s:.1f} s", file=sys.stderr)
+        seconds = time.monotonic() - self._started_at_s
+        print(f"{self.name} ready after {seconds:.1f} s: {line.decode().strip()}", file=sys.stderr, flush=True)
         said: dict[str, Any] = json.loads(line)
         return said
 

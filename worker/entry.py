@@ -53,12 +53,13 @@ class Wallet(DurableObject):
     def __init__(self, ctx: Any, env: Any) -> None:
         super().__init__(ctx, env)
         self._store = SqlStore(self.ctx)
+        self._account_id = str(self.ctx.id.name)
         self._alarm_ms: int | None = None
         wallet.create_tables(self._store)
 
     async def call(self, operation: str, text: str) -> str:
         now_ms = int(js.Date.now())
-        reply = call(self._store, operation, text, account_id=str(self.ctx.id.name), now_ms=now_ms)
+        reply = call(self._store, operation, text, account_id=self._account_id, now_ms=now_ms)
         await self._set_alarm(now_ms)
         return reply
 

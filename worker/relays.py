@@ -62,6 +62,9 @@ class NativeRelay:
             # Silent, or drained for long enough: both ends of the copy see the abort.
             self._deadline.abort()
         facts = await meter
+        if facts.silent:
+            # A pipe that ended because the caller left has not dropped the connection.
+            self._deadline.abort()
         await pipe
         if await _write(self._writable, self._end(facts)):
             await _quietly(self._writable.close())

@@ -69,6 +69,9 @@ class JsDocument:
             return []
         return [JsDocument(value) for value in values if is_object(value)]
 
+    def detach(self, name: str) -> None:
+        js.Reflect.set(self.value, name, js.structuredClone(js.Reflect.get(self.value, name)))
+
     def copy(self) -> "JsDocument":
         return JsDocument(Object.assign(Object.new(), self.value))
 

@@ -14,18 +14,24 @@ TOKEN = "admin-token"
 
 
 class Product:
-    """A control plane and an edge that serves a key only when asked for the second time."""
+    """A control plane and an edge, each of which has what was asked for only when it is asked again."""
 
     def __init__(self, *, trial_usd: str = "0.00") -> None:
         self._trial_usd = trial_usd
         self.balances: dict[str, Decimal] = {}
         self.keys: dict[str, str] = {}
         self._times_asked: dict[str, int] = {}
+        self._catalogue_deliveries = [{"subject": "catalogue"}]
 
     def handle(self, request: httpx2.Request) -> httpx2.Response:
         if request.url.path == "/v1/credits":
+            assert not self._catalogue_deliveries, "the edge was asked before it had the catalogue"
             return self._credits(request.headers["authorization"].removeprefix("Bearer "))
         assert request.headers["authorization"] == f"Bearer {TOKEN}"
+        if request.method == "GET":
+            assert request.url.path == "/admin/v1/projection/outbox"
+            pending, self._catalogue_deliveries = self._catalogue_deliveries, []
+            return httpx2.Response(200, json={"items": pending})
         body = json.loads(request.content)
         match request.url.path.split("/")[3:]:
             case ["accounts"]:

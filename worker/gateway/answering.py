@@ -4,10 +4,10 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from gateway.attempt import Committed
 from gateway.charging import Charge, charge_for, is_whole
 from gateway.editing import StreamEditor, finish_event, usage_event
 from gateway.errors import Refusal, UpstreamError, UpstreamTimeout, envelope
-from gateway.failover import Committed
 from gateway.holds import bound_of
 from gateway.http import EVENT_STREAM, JSON, Response
 from gateway.metering import BYTES_PER_ESTIMATED_TOKEN, estimated_usage, merge, openai_usage

@@ -29,9 +29,15 @@ class Charge:
 FAILED = Charge(state="failed", usage=NO_USAGE, estimated=False, cost_nano_usd=NanoUsd(0), price_row=None)
 
 
+# A provider's own failure in the middle of an answer, said as a finish reason (DeepSeek, GLM).
+_FAILED_FINISHES = frozenset({"insufficient_system_resource", "aborted", "network_error"})
+
+
 def is_whole(facts: StreamFacts) -> bool:
     """Whether the provider ended the answer itself: with its end mark, or at least with a finish reason."""
-    return facts.error is None and not facts.silent and (facts.done or facts.finish_reason is not None)
+    if facts.error is not None or facts.silent or facts.finish_reason in _FAILED_FINISHES:
+        return False
+    return facts.done or facts.finish_reason is not None
 
 
 def charge_for(facts: StreamFacts, row: PriceRow, *, estimate: Callable[[], Usage], started_at_ms: int) -> Charge:

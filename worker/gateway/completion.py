@@ -6,15 +6,16 @@ Authenticate, read, admit, resolve, hold, forward to the commit point, pass the 
 from dataclasses import replace
 
 from gateway.answering import answer
+from gateway.attempt import Committed
 from gateway.auth import admit, authenticate
 from gateway.charging import FAILED
 from gateway.errors import InvalidRequest, RequestTooLarge, UnsupportedMediaType
-from gateway.failover import AllFailed, Committed, forward
+from gateway.failover import AllFailed, forward
 from gateway.holding import Grip, take_hold
 from gateway.http import JSON, Exchange, Request, Response
 from gateway.ports import BodyTooLarge, Document, NotJson, Ports
 from gateway.routing import Call, Candidate, read_call, read_catalogue, resolve
-from gateway.settling import settle, trace
+from gateway.settling import public_attempts, settle, trace
 
 MAX_BODY_BYTES = 20 * 2**20
 MAX_IDEMPOTENCY_KEY_CHARS = 255
@@ -47,10 +48,11 @@ async def _forward(call: Call, candidates: tuple[Candidate, ...], grip: Grip, po
     try:
         return await forward(call, candidates, ports, max_tokens=grip.max_tokens)
     except AllFailed as failed:
-        ports.background(settle(call, FAILED, ports, attempts=failed.attempts))
+        # Before the refusal: one who repeats the call with its Idempotency-Key at once must not hear that it runs.
+        await settle(call, FAILED, ports, attempts=failed.attempts)
         refusal = failed.refusal
         refusal.headers.update(trace(failed.attempts, None))
-        refusal.metadata["attempts"] = [attempt.to_json() for attempt in failed.attempts]
+        refusal.metadata["attempts"] = public_attempts(failed.attempts)
         raise refusal from failed
     except BaseException:
         ports.background(settle(call, FAILED, ports))

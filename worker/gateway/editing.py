@@ -15,8 +15,10 @@ from gateway.ports import StreamFacts
 from gateway.providers.dialect import Dialect, choices_of
 from gateway.sse import DONE, EventTooLarge, Splitter, data_event, parse_event
 
-# What an unrepaired event must not show: usage that is not null, the end mark, an error.
-_NOT_PLAIN = re.compile(rb'"usage"\s*:\s*\{|\[DONE\]|"error"\s*:|"code"\s*:\s*"?[1-9A-Z]|event:\s*error')
+# What an unrepaired event must not show: usage that is not null, the end mark, an error, a tool call.
+_NOT_PLAIN = re.compile(
+    rb'"usage"\s*:\s*\{|\[DONE\]|"error"\s*:|"code"\s*:\s*"?[1-9A-Z]|event:\s*error|"tool_calls"\s*:\s*\['
+)
 
 
 class StreamEditor:
@@ -35,6 +37,7 @@ class StreamEditor:
         self._ending = ending
         self._splitter = Splitter()
         self._stopped = False
+        self._tool_calls = 0
 
     def feed(self, chunk: bytes) -> bytes:
         if self._stopped:
@@ -58,6 +61,9 @@ class StreamEditor:
         if self._stopped and facts.error is None:
             # The caller got nothing of what followed, so what the provider sent after it cannot make the answer whole.
             facts = replace(facts, error={"message": "an event could not be read"})
+        if self._tool_calls and facts.done and facts.error is None and facts.finish_reason is None:
+            last += finish_event(self._defaults, "tool_calls")
+            facts = replace(facts, finish_reason="tool_calls")
         return last + self._ending(facts, self._defaults)
 
     def _finish(self, unfinished: bytes) -> bytes:
@@ -90,10 +96,22 @@ class StreamEditor:
             if not chunk.get("choices"):
                 return b""
         self._dialect.repair_chunk(chunk)
+        self._number_tool_calls(chunk)
         for name, value in self._defaults.items():
             if chunk.get(name) is None:
                 chunk[name] = value
         return data_event(json.dumps(chunk, separators=(",", ":"), ensure_ascii=False))
+
+    def _number_tool_calls(self, chunk: dict[str, Any]) -> None:
+        """OpenAI's clients join the parts of a call by its index: a part that has none, and no id, goes on with the
+        call that began last."""
+        for choice in choices_of(chunk):
+            delta = choice.get("delta")
+            calls = delta.get("tool_calls") if isinstance(delta, dict) else None
+            for call in calls if isinstance(calls, list) else ():
+                if isinstance(call, dict):
+                    self._tool_calls += bool(call.get("id"))
+                    call.setdefault("index", max(0, self._tool_calls - 1))
 
 
 def usage_event(defaults: dict[str, Any], usage: dict[str, Any]) -> bytes:

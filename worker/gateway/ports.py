@@ -53,6 +53,9 @@ class Document(Protocol):
     def items(self, name: str) -> "Sequence[Document]":
         """The objects of a list field; other items, and a field that is no list, count as none."""
 
+    def detach(self, name: str) -> None:
+        """Give this document a field of its own, so that changes inside it reach no other copy."""
+
     def copy(self) -> "Document":
         """A shallow copy: writing a field of the copy leaves the original as it is."""
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.errors import InvalidRequest, ModelNotFound, ServiceUnavailable
+from gateway.errors import InvalidRequest, ModelNotFound, ServiceUnavailable, UnsupportedParameter
 from gateway.ports import Document, PlatformError, Ports
 from gateway.pricing import row_in_force
 from gateway.providers import DIALECTS
@@ -62,6 +62,7 @@ def read_call(
         raise InvalidRequest("'model' must name a model; GET /v1/models lists them.", param="model")
     if not document.items("messages"):
         raise InvalidRequest("'messages' must be a list of at least one message.", param="messages")
+    _refuse_unbounded(document)
     stream = _boolean(document, "stream")
     return Call(
         request_id=request_id,
@@ -123,6 +124,16 @@ def outgoing(call: Call, candidate: Candidate, *, max_tokens: int | None) -> Doc
         document.write("stream_options", {"include_usage": True})
     candidate.dialect.prepare(document)
     return document
+
+
+def _refuse_unbounded(document: Document) -> None:
+    """Raises UnsupportedParameter for a provider's own tools: what they add to the prompt and the bill has no bound."""
+    for tool in document.items("tools"):
+        if (kind := tool.read("type")) != "function":
+            raise UnsupportedParameter(f"Tools of type {kind!r} are not supported; use 'function'.", param="tools")
+    for name in ("enable_search", "web_search_options"):
+        if document.read(name):
+            raise UnsupportedParameter(f"'{name}' is not supported.", param=name)
 
 
 def _include_usage(document: Document) -> bool:

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
+from gateway.causes import Cause
 from gateway.charging import Charge
 from gateway.ports import PlatformError, Ports
 from gateway.records import Attempt, UsageRecord, dump
@@ -52,8 +54,17 @@ async def settle(
 
 def trace(attempts: Sequence[Attempt], candidate: Candidate | None) -> dict[str, str]:
     """The headers that say what was tried, and who answered."""
-    lines = json.dumps([attempt.to_json() for attempt in attempts], separators=(",", ":"))
-    headers = {"x-haotokai-attempts": lines}
+    headers = {"x-haotokai-attempts": json.dumps(public_attempts(attempts), separators=(",", ":"))}
     if candidate is not None:
         headers["x-haotokai-provider"] = candidate.provider.name
     return headers
+
+
+def public_attempts(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
+    """The attempts as the caller may see them: our key and our money at a provider are not the caller's business."""
+    return [
+        attempt.to_json() | {"outcome": "unavailable", "status": 0}
+        if attempt.outcome in (Cause.OUR_KEY, Cause.OUR_BALANCE)
+        else attempt.to_json()
+        for attempt in attempts
+    ]

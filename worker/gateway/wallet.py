@@ -41,6 +41,11 @@ SCHEMA = (
 )
 
 
+# What every hold asks, in one statement: is the key revoked, is the request held already, what is available.
+STANDING = """SELECT EXISTS (SELECT 1 FROM revoked WHERE key_id = ?), (SELECT amount FROM holds WHERE request_id = ?),
+    (SELECT COALESCE(SUM(amount), 0) FROM grants) - (SELECT COALESCE(SUM(total), 0) FROM spend)
+    - (SELECT COALESCE(SUM(amount), 0) FROM holds)"""
+
 # A sum of an earlier period counts as nothing; the total began at 0.
 SPENT_IN_PERIOD: dict[SpendCapPeriod, str] = {
     "day": "SELECT SUM(day) FROM spend WHERE key_id = ? AND day_ms >= ?",
@@ -70,14 +75,14 @@ def hold(store: Store, request: HoldRequest) -> HoldReply:
 
     A request id that is already held is answered as granted again, so a call that is repeated holds once.
     """
-    if store.execute("SELECT 1 FROM revoked WHERE key_id = ?", request.key_id):
+    revoked, held, available = store.execute(STANDING, request.key_id, request.request_id)[0]
+    if revoked:
         return HoldReply(refused="key_revoked")
-    if held := store.execute("SELECT amount FROM holds WHERE request_id = ?", request.request_id):
-        return HoldReply(granted_nano_usd=NanoUsd(held[0][0]))
+    if held is not None:
+        return HoldReply(granted_nano_usd=NanoUsd(held))
     refusal = _repeated(store, request) or _rate_refusal(store, request)
     if refusal is not None:
         return refusal
-    available = _available(store)
     room = _cap_room(store, request)
     granted = min(_wish(request, available), available, request.wanted_nano_usd if room is None else room)
     if granted < request.least_nano_usd or available < 0:
@@ -99,7 +104,8 @@ def settle(store: Store, record: UsageRecord, *, now_ms: int) -> bool:
     tokens = record.usage.prompt_tokens + record.usage.completion_tokens
     store.execute("UPDATE recent SET tokens = ? WHERE request_id = ?", tokens, record.request_id)
     idempotency_key = rows[0][1]
-    if idempotency_key is not None and record.state != "failed":
+    # One whose worker died was not answered, so it may be asked again, as one that failed.
+    if idempotency_key is not None and record.state in ("complete", "partial"):
         store.execute(
             "INSERT OR REPLACE INTO answered VALUES (?, ?, ?, ?, ?)",
             record.key_id,
@@ -270,7 +276,9 @@ def _rates(store: Store, key_id: str, limits: KeyLimits, now_ms: int) -> tuple[R
         key_id,
         now_ms - RATE_WINDOW_MS,
     )[0]
-    reset_ms = RATE_WINDOW_MS if oldest is None else max(1, oldest + RATE_WINDOW_MS - now_ms)
+    # Of requests that come at once, one that began later may have been counted before.
+    age_ms = 0 if oldest is None else max(0, now_ms - oldest)
+    reset_ms = max(1, RATE_WINDOW_MS - age_ms)
     return _rate(limits.requests_per_minute, count, reset_ms), _rate(limits.tokens_per_minute, tokens, reset_ms)
 
 
@@ -299,10 +307,6 @@ def _spend(store: Store, key_id: str, cost: NanoUsd, now_ms: int) -> None:
         _period_start_ms("day", now_ms),
         _period_start_ms("month", now_ms),
     )
-
-
-def _available(store: Store) -> NanoUsd:
-    return state(store, "").available_nano_usd
 
 
 def _period_start_ms(period: SpendCapPeriod, now_ms: int) -> int:

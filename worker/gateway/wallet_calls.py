@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 from gateway import wallet
-from gateway.fields import Fields
+from gateway.fields import FieldError, Fields
 from gateway.holds import HoldRequest
 from gateway.records import Grant, SpendCapPeriod, UsageRecord, dump
 from gateway.wallet import Store
@@ -44,7 +44,10 @@ def _signed(rule: Callable[[Store, Fields, str, int], Any]) -> Callable[[Store, 
     def run(store: Store, fields: Fields, account_id: str, now_ms: int) -> str:
         if not wallet.use_nonce(store, fields.text("nonce"), now_ms=now_ms):
             return json.dumps({"refused": "nonce_used"})
-        return json.dumps(rule(store, fields.object("body"), account_id, now_ms))
+        try:
+            return json.dumps(rule(store, fields.object("body"), account_id, now_ms))
+        except FieldError as error:
+            return json.dumps({"refused": str(error)})
 
     return run
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from gateway.failover import MAX_ATTEMPTS, MAX_ERROR_BODY_BYTES, MAX_HEAD_BYTES, MAX_PROVIDER_MESSAGE_CHARS
+from gateway.attempt import MAX_ERROR_BODY_BYTES, MAX_HEAD_BYTES, MAX_PROVIDER_MESSAGE_CHARS
+from gateway.failover import MAX_ATTEMPTS
 from gateway.ports import UpstreamFailed, UpstreamSilent
 from gateway.sse import MAX_EVENT_BYTES
 from tests.unit.gateway.catalogues import catalogue, model, target, two_targets, whole_answer
@@ -176,7 +177,7 @@ async def test_a_provider_without_a_key_of_ours_is_passed_over() -> None:
 
     answer = await chat(ports)
 
-    assert answer.attempts() == [("deepseek", "provider_key"), ("mirror", "ok")]
+    assert answer.attempts() == [("deepseek", "unavailable"), ("mirror", "ok")]
     assert ports.upstream.names() == ["mirror"]
 
 

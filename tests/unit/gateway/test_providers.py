@@ -74,7 +74,7 @@ async def test_usage_is_asked_for_where_a_stream_does_not_bring_it_unasked(
 ) -> None:
     document = await sent(provider, stream=True, stream_options=options)
 
-    asks = provider in {"dashscope", "mirror"}
+    asks = provider in {"dashscope", "moonshot", "mirror"}
     assert document.get("stream_options") == ({"include_usage": True} if asks else None)
     assert document["stream"] is True
 

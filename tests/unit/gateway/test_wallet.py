@@ -229,6 +229,15 @@ def test_the_reset_is_when_the_oldest_request_leaves_the_window() -> None:
     assert (reply.requests.limit, reply.requests.remaining, reply.requests.reset_ms) == (5, 3, MINUTE_MS - 1_500)
 
 
+def test_the_reset_is_never_later_than_the_window_is_long() -> None:
+    store, limits = funded(100), KeyLimits(requests_per_minute=1)
+    hold(store, hold_request("began later", 1, limits=limits, now_ms=NOW_MS + 5))
+
+    reply = hold(store, hold_request("was slower", 1, limits=limits))
+
+    assert (reply.refused, reply.retry_after_ms) == ("rate_limit_exceeded", MINUTE_MS)
+
+
 @pytest.mark.parametrize(("tokens", "refused"), [(99, None), (100, "rate_limit_exceeded")])
 def test_tokens_per_minute_are_estimated_until_they_are_known(tokens: int, refused: str | None) -> None:
     store, limits = funded(100), KeyLimits(tokens_per_minute=100)
@@ -312,13 +321,18 @@ def test_too_little_balance_is_told_before_a_cap() -> None:
 
 def test_what_a_key_has_spent_is_told_for_each_period() -> None:
     store = funded(1_000)
-    for name, cost, when in (("r1", 5, "2026-10-31T12:00:00"), ("r2", 7, "2026-11-23T12:00:00")):
+    for name, cost, when in (
+        ("r1", 5, "2026-10-31T12:00:00"),
+        ("r2", 7, "2026-11-23T12:00:00"),
+        ("r3", 9, "2026-11-24T11:00:00"),
+    ):
         hold(store, hold_request(name, cost, now_ms=at(when)))
         settle(store, record(name, cost), now_ms=at(when))
 
     now_ms = at("2026-11-24T12:00:00")
     periods: tuple[SpendCapPeriod, ...] = ("day", "month", "total")
-    assert [wallet.spent(store, "key_1", period, now_ms=now_ms) for period in periods] == [0, 7, 12]
+    assert [wallet.spent(store, "key_1", period, now_ms=now_ms) for period in periods] == [9, 16, 21]
+    assert [wallet.spent(store, "key_1", period, now_ms=now_ms + DAY_MS) for period in periods] == [0, 16, 21]
 
 
 def test_an_idempotency_key_that_is_being_answered_is_refused() -> None:
@@ -332,7 +346,8 @@ def test_an_idempotency_key_that_is_being_answered_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "refused"), [("complete", "duplicate_request"), ("partial", "duplicate_request"), ("failed", None)]
+    ("state", "refused"),
+    [("complete", "duplicate_request"), ("partial", "duplicate_request"), ("failed", None), ("abandoned", None)],
 )
 def test_an_idempotency_key_is_used_up_by_an_answer_and_not_by_a_failure(
     state: UsageState, refused: str | None

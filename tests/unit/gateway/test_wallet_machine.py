@@ -251,7 +251,7 @@ class WalletMachine(RuleBasedStateMachine):
         expired = [name for name, held in self.model.holds.items() if held.expires_ms <= self.now_ms]
         assert wallet.release_expired(self.store, now_ms=self.now_ms) == len(expired)
         for name in expired:
-            self.charged(name, 0, 0, answered=True)
+            self.charged(name, 0, 0, answered=False)
         wallet.prune(self.store, now_ms=self.now_ms)
         self.model.answered = {
             name: at_ms for name, at_ms in self.model.answered.items() if self.now_ms - at_ms <= IDEMPOTENCY_KEPT_MS

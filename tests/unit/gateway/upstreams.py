@@ -48,6 +48,9 @@ class DictDocument:
         values = self.values.get(name)
         return [DictDocument(value) for value in values if isinstance(value, dict)] if isinstance(values, list) else []
 
+    def detach(self, name: str) -> None:
+        self.values[name] = copy.deepcopy(self.values.get(name))
+
     def copy(self) -> "DictDocument":
         return DictDocument(dict(self.values))
 

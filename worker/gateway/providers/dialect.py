@@ -39,6 +39,9 @@ def choices_of(chunk: dict[str, Any]) -> list[dict[str, Any]]:
 
 def replace_developer_role(document: Document) -> None:
     """The labs know no ``developer`` role; it is the newer name of ``system``."""
+    if not any(message.read("role") == "developer" for message in document.items("messages")):
+        return
+    document.detach("messages")
     for message in document.items("messages"):
         if message.read("role") == "developer":
             message.write("role", "system")

@@ -1,4 +1,4 @@
-"""Moonshot Kimi (platform.kimi.ai/docs): usage stands inside the last choice or beside it."""
+"""Moonshot Kimi (platform.kimi.ai/docs): usage stands inside the last choice, beside it, or in a chunk of its own."""
 
 from typing import Any, ClassVar
 
@@ -8,7 +8,6 @@ from gateway.providers.dialect import Dialect, replace_developer_role
 
 
 class Moonshot(Dialect):
-    asks_usage: ClassVar[bool] = False
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(cause=Cause.OUR_BALANCE, codes=frozenset({"exceeded_current_quota_error"})),
         Rule(cause=Cause.OVERLOADED, codes=frozenset({"engine_overloaded_error"})),

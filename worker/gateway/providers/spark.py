@@ -42,5 +42,6 @@ class Spark(Dialect):
             answer.write("object", "chat.completion")
         for choice in answer.items("choices"):
             if choice.read("finish_reason") is None:
-                choice.write("finish_reason", "stop")
+                message = choice.read("message") or {}
+                choice.write("finish_reason", "tool_calls" if message.get("tool_calls") else "stop")
         return True

@@ -1,0 +1,1 @@
+"""The whole product as it runs on one machine, driven from outside."""
