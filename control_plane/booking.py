@@ -1,4 +1,4 @@
-"""Booking: from what the edge reports to checked records and their charges in the ledger.
+"""Booking: from what the edge reports to checked records, their charges in the ledger, and their receipts.
 
 A record comes as often as the edge likes and is booked once, by its request id. What cannot be right goes into
 quarantine with the reason: a record is never lost, and never booked unchecked.
@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from control_plane import ledger, quarantine, usage
+from control_plane import ledger, quarantine, receipts, usage
 from control_plane.accounts import accounts
 from control_plane.ledger import Transfer
 from control_plane.pricing import price_rows_by_id
@@ -54,7 +54,7 @@ def parse(value: object) -> UsageRecord | Quarantined:
 
 
 async def book(connection: AsyncConnection, batch: Sequence[UsageRecord | Quarantined], *, now_ms: int) -> Booking:
-    """Book a batch in the caller's transaction: new records with their charges, the rest into quarantine."""
+    """Book a batch in the caller's transaction: new records with charges and receipts, the rest into quarantine."""
     books = await _open_books(connection, [item for item in batch if isinstance(item, UsageRecord)], now_ms)
     booked: list[UsageRecord] = []
     known: list[str] = []
@@ -71,13 +71,16 @@ async def book(connection: AsyncConnection, batch: Sequence[UsageRecord | Quaran
             booked.append(item)
     await usage.add(connection, booked, now_ms=now_ms)
     await _post_charges(connection, booked, now_ms)
+    await receipts.issue(connection, booked, books.price_rows, now_ms=now_ms)
     await quarantine.add(connection, refused, now_ms=now_ms)
     return Booking(booked=tuple(record.request_id for record in booked), known=tuple(known), quarantined=tuple(refused))
 
 
 async def _open_books(connection: AsyncConnection, batch: Sequence[UsageRecord], now_ms: int) -> _Books:
     owners = {record.account_id for record in batch}
-    existing = await connection.execute(select(accounts.c.id).where(accounts.c.id.in_(owners)))
+    # Held, in one order everywhere, so that an account's receipts are made one after another.
+    held = select(accounts.c.id).where(accounts.c.id.in_(owners)).order_by(accounts.c.id)
+    existing = await connection.execute(held.with_for_update(key_share=True))
     rows = {record.price_row for record in batch if record.price_row is not None}
     return _Books(
         records=await usage.by_request_id(connection, [record.request_id for record in batch]),

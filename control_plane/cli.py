@@ -1,7 +1,7 @@
-"""``python -m control_plane.cli``: the operator's commands, through the admin REST API.
+"""``haotokai``, or ``python -m control_plane.cli``: the operator's commands, through the admin REST API.
 
 CONTROL_PLANE_URL and ADMIN_TOKEN say where and who. Every command prints the answer as JSON; a refusal is printed to
-stderr and ends with status 1.
+stderr and ends with status 1. ``verify-receipts`` needs neither of them, and no network.
 """
 
 import json
@@ -11,12 +11,19 @@ from urllib.parse import quote
 import httpx2
 import typer
 
+from control_plane import receipt_chain
+from control_plane.receipt_chain import ChainBroken, Link
+from control_plane.receipt_key import ReceiptKeyRefused, ReceiptPublicKey
+from gateway.money import format_usd
+
 TIMEOUT_S = 15.0
 
 Url = Annotated[str, typer.Option("--url", envvar="CONTROL_PLANE_URL", help="The control plane's origin.")]
-AdminToken = Annotated[str, typer.Option("--token", envvar="ADMIN_TOKEN", help="The operator's token.")]
+AdminToken = Annotated[str | None, typer.Option("--token", envvar="ADMIN_TOKEN", help="The operator's token.")]
 AccountId = Annotated[str, typer.Argument(help="Such as acct_k5n3xq2zr7w4ybt6cdmf.")]
 KeyId = Annotated[str, typer.Argument(help="Such as key_k5n3xq2zr7w4ybt6cdmf.")]
+ReceiptsFile = Annotated[typer.FileBinaryRead, typer.Argument(help="From /account/v1/receipts.jsonl; - for stdin.")]
+PublicKey = Annotated[str | None, typer.Option(help="In base64, as at /receipts/public-key.")]
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Operate a haotokai control plane.")
 accounts = typer.Typer(no_args_is_help=True, help="Open, list, suspend and resume accounts.")
@@ -36,6 +43,8 @@ class Admin:
         self._client = client
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> None:
+        if "authorization" not in self._client.headers:
+            raise typer.BadParameter("it is not set", param_hint="ADMIN_TOKEN")
         given = None if body is None else {name: value for name, value in body.items() if value is not None}
         try:
             response = self._client.request(method, f"/admin/v1/{path}", json=given)
@@ -45,13 +54,14 @@ class Admin:
         if response.is_error:
             typer.echo(response.text, err=True)
             raise typer.Exit(1)
-        typer.echo(json.dumps(response.json(), indent=2, ensure_ascii=False))
+        _echo_json(response.json())
 
 
 @app.callback()
-def connect(context: typer.Context, token: AdminToken, url: Url = "http://127.0.0.1:8788") -> None:
+def connect(context: typer.Context, token: AdminToken = None, url: Url = "http://127.0.0.1:8788") -> None:
     """Operate a haotokai control plane."""
-    client = httpx2.Client(base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=TIMEOUT_S)
+    headers = {} if token is None else {"authorization": f"Bearer {token}"}
+    client = httpx2.Client(base_url=url, headers=headers, timeout=TIMEOUT_S)
     context.obj = Admin(context.with_resource(client))
 
 
@@ -147,6 +157,39 @@ def show_drift(context: typer.Context) -> None:
 def resync(context: typer.Context, remove_extra: bool = False) -> None:
     """Say everything to the edge again."""
     context.obj.call("POST", f"projection/resync?remove_extra={str(remove_extra).lower()}")
+
+
+@app.command("verify-receipts")
+def verify_receipts(file: ReceiptsFile, public_key: PublicKey = None) -> None:
+    """Check an account's chain of receipts, without asking anyone. Names the first line that is wrong."""
+    try:
+        expected = None if public_key is None else ReceiptPublicKey(public_key)
+        last = receipt_chain.verify(file, public_key=expected)
+    except ReceiptKeyRefused as error:
+        raise typer.BadParameter(str(error), param_hint="--public-key") from error
+    except ChainBroken as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    if expected is None:
+        typer.echo("The key is the one that the file names: compare it with GET /receipts/public-key.", err=True)
+    _echo_json(_summary(last))
+
+
+def _summary(last: Link) -> dict[str, Any]:
+    standing = last.receipt.standing
+    return {
+        "account_id": last.receipt.record.account_id,
+        "receipts": last.receipt.number,
+        "last_hash": last.hash,
+        "spent_usd": format_usd(standing.spent_nano_usd),
+        "balance_usd": format_usd(standing.balance_nano_usd),
+        "public_key": last.public_key.text,
+        "key_id": last.public_key.key_id,
+    }
+
+
+def _echo_json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def _path(*parts: str) -> str:

@@ -1,4 +1,4 @@
-"""The edge's internal routes, called with a signature: grants, revocations and the state of a Wallet."""
+"""The edge's internal routes, called with a signature: grants, revocations, the state of a Wallet, and its replay."""
 
 import json
 from collections.abc import Sequence
@@ -74,6 +74,14 @@ class EdgeClient:
             return WalletState.from_fields(answer)
         except FieldError as error:
             raise EdgeUnavailable("no Wallet state in its answer") from error
+
+    async def replay(self, account_id: str) -> int:
+        """Let the Wallet send every record that is not acknowledged once more; how many there are."""
+        answer = await self._post(account_id, "replay", {})
+        try:
+            return answer.integer("records")
+        except FieldError as error:
+            raise EdgeUnavailable("its answer does not say what it replays") from error
 
     async def close(self) -> None:
         await self._client.aclose()

@@ -5,7 +5,7 @@ from typing import Literal
 
 RANDOM_BYTES, RANDOM_CHARS = 13, 20
 
-Prefix = Literal["acct", "key", "tok"]
+Prefix = Literal["acct", "key", "tok", "topup"]
 
 
 def make_id(prefix: Prefix, randomness: bytes) -> str:

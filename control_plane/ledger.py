@@ -11,7 +11,7 @@ money came from is negative, and the sum over all ledger accounts is zero, alway
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, get_args
+from typing import Final, Literal, cast, get_args
 
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Text, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -32,6 +32,7 @@ PAYPAL: Final = "external:paypal"
 PAYPAL_FEE: Final = "fee:paypal"
 TRIAL_PROMOTION: Final = "promo:trial"
 USAGE_REVENUE: Final = "revenue:usage"
+TOP_UP_FEE_REVENUE: Final = "revenue:top_up_fees"
 WRITEOFF: Final = "writeoff"
 _BALANCE_PREFIX: Final = "liability:account:"
 _TRIAL_PREFIX: Final = "liability:trial:"
@@ -119,6 +120,16 @@ def trial_of(account_id: str) -> str:
     return _TRIAL_PREFIX + account_id
 
 
+def external_of(provider: str) -> str:
+    """The ledger account of what a payment provider took in for us; it is negative by what lies there."""
+    return f"external:{provider}"
+
+
+def fee_of(provider: str) -> str:
+    """The ledger account of what a payment provider kept as its fee."""
+    return f"fee:{provider}"
+
+
 async def post(connection: AsyncConnection, transfer: Transfer) -> Posted:
     """Book one transfer, or find that it is booked; raises TransferConflict."""
     return "created" if await post_all(connection, [transfer]) else "exists"
@@ -176,6 +187,36 @@ async def grant_trial(connection: AsyncConnection, *, account_id: str, amount: N
         created_at_ms=now_ms,
     )
     return await _post_grant(connection, account_id, transfer, "trial")
+
+
+async def post_with_grants(
+    connection: AsyncConnection, batch: Sequence[Transfer], *, account_id: str
+) -> list[Transfer]:
+    """Book a batch of an account's payments; its Wallet hears of all that moves the account's own money.
+
+    Returns the transfers that are new. Raises TransferConflict before anything of the batch is written.
+    """
+    created = await post_all(connection, batch)
+    own = balance_of(account_id)
+    for transfer in created:
+        for side, amount in transfer.sides:
+            if side == own:
+                kind = cast(GrantKind, transfer.kind)
+                grant = Grant(id=transfer.id, kind=kind, amount_nano_usd=NanoUsd(amount))
+                await projection.enqueue_grant(connection, account_id, grant)
+    return created
+
+
+async def own_money(connection: AsyncConnection, account_id: str) -> NanoUsd:
+    """What is left to an account of what it paid in or was credited, without its trial credit."""
+    query = select(ledger_accounts.c.balance_nano_usd).where(ledger_accounts.c.id == balance_of(account_id))
+    return NanoUsd(int(await connection.scalar(query) or 0))
+
+
+async def overdrawn(connection: AsyncConnection) -> dict[str, NanoUsd]:
+    """The accounts that owe us, and their negative balances, trial credit included."""
+    balances = await balances_by_account(connection)
+    return {account_id: balance for account_id, balance in balances.items() if balance < 0}
 
 
 async def balance(connection: AsyncConnection, account_id: str) -> AccountBalance:

@@ -7,19 +7,41 @@ from collections.abc import AsyncIterator
 
 import structlog
 from fastapi import FastAPI
+from pydantic import SecretStr
 
 from control_plane import projection, tokens
-from control_plane.api import account, admin, health, internal, problems, refusals
+from control_plane.api import (
+    account,
+    admin,
+    dead_letters,
+    health,
+    internal,
+    problems,
+    receipts,
+    refusals,
+    statements,
+    topups,
+    webhooks,
+)
 from control_plane.api import projection as projection_api
 from control_plane.api.observation import Observation
+from control_plane.cashier import Cashier, Offer, Watch
 from control_plane.catalogue import load_catalogue, publish
 from control_plane.cloudflare import CloudflareKV
 from control_plane.edge import EdgeClient
+from control_plane.fees import Fees
 from control_plane.metrics import Metrics
+from control_plane.payment_provider import PaymentProvider
+from control_plane.paypal import PayPal
+from control_plane.paypal_api import PayPalApi
+from control_plane.paypal_certificates import PayPalCertificates, Trust
+from control_plane.paypal_webhooks import PayPalWebhooks
 from control_plane.projector import Projector
+from control_plane.receipt_key import ReceiptKey
 from control_plane.services import Ports, Services
 from control_plane.settings import Settings
 from control_plane.store import Store
+from control_plane.sweep import Sweep
 from gateway.records import Catalogue
 
 STOP_WAIT_S = 2.0
@@ -48,8 +70,12 @@ def create_app(settings: Settings, ports: Ports | None = None) -> FastAPI:
     app.add_middleware(Observation, metrics=metrics, randomness=ports.randomness)
     problems.install(app)
     refusals.install(app)
-    for part in (admin, projection_api, account, internal, health):
+    for part in (admin, projection_api, dead_letters, account, internal, webhooks, health):
         app.include_router(part.router)
+    for router in (receipts.public_router, receipts.account_router, receipts.admin_router, statements.router):
+        app.include_router(router)
+    for router in (topups.admin_router, topups.account_router, topups.payer_router):
+        app.include_router(router)
     return app
 
 
@@ -72,6 +98,20 @@ async def _running(settings: Settings, ports: Ports, metrics: Metrics) -> AsyncI
             kv_interval_ms=settings.kv_interval_ms,
         )
         await stack.enter_async_context(_projecting(projector))
+        providers = _payment_providers(settings, ports, stack)
+        cashier = Cashier(
+            store=store,
+            providers=providers,
+            edge=edge,
+            offer=_offer(settings),
+            watch=_watch(settings),
+            now_ms=ports.now_ms,
+            booked=projector.wake,
+        )
+        interval_s = settings.top_up_sweep_interval_ms / 1000
+        sweep = Sweep(store=store, cashier=cashier, interval_s=interval_s, now_ms=ports.now_ms)
+        if providers:
+            await stack.enter_async_context(_sweeping(sweep))
         yield Services(
             settings=settings,
             store=store,
@@ -79,6 +119,9 @@ async def _running(settings: Settings, ports: Ports, metrics: Metrics) -> AsyncI
             kv=kv,
             edge=edge,
             projector=projector,
+            cashier=cashier,
+            sweep=sweep,
+            receipt_key=_receipt_key(settings, ports),
             metrics=metrics,
             now_ms=ports.now_ms,
             randomness=ports.randomness,
@@ -110,6 +153,76 @@ async def _projecting(projector: Projector) -> AsyncIterator[None]:
         # What is cut off here stays in the outbox.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(task, STOP_WAIT_S)
+
+
+@contextlib.asynccontextmanager
+async def _sweeping(sweep: Sweep) -> AsyncIterator[None]:
+    task = asyncio.create_task(sweep.run())
+    try:
+        yield
+    finally:
+        # Whatever is cut off is booked as a whole or not at all, and looked at again.
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def _receipt_key(settings: Settings, ports: Ports) -> ReceiptKey:
+    if settings.receipt_signing_key is not None:
+        return ReceiptKey(settings.receipt_signing_key.get_secret_value())
+    return ReceiptKey.kept_in(settings.haotokai_data, ports.randomness)
+
+
+def _payment_providers(
+    settings: Settings, ports: Ports, stack: contextlib.AsyncExitStack
+) -> tuple[PaymentProvider, ...]:
+    if settings.paypal_client_id is None:
+        return ports.payment_providers
+    paypal = _paypal(settings, ports)
+    stack.push_async_callback(paypal.close)
+    return (paypal, *ports.payment_providers)
+
+
+def _paypal(settings: Settings, ports: Ports) -> PayPal:
+    """The settings have seen to it that what it needs is there."""
+    base_url = str(settings.paypal_base_url).rstrip("/")
+    trust = Trust.of(base_url, hosts=settings.paypal_cert_hosts, roots_file=settings.paypal_trust_roots_file)
+    api = PayPalApi(
+        base_url=base_url,
+        client_id=settings.paypal_client_id or "",
+        client_secret=settings.paypal_client_secret or SecretStr(""),
+        now_ms=ports.now_ms,
+        transport=ports.paypal_transport,
+    )
+    webhooks = PayPalWebhooks(
+        certificates=PayPalCertificates(trust, now_ms=ports.now_ms, transport=ports.paypal_transport),
+        api=api,
+        webhook_id=settings.paypal_webhook_id or "",
+        now_ms=ports.now_ms,
+    )
+    return PayPal(api, webhooks, brand_name=settings.paypal_brand_name, merchant_id=settings.paypal_merchant_id)
+
+
+def _offer(settings: Settings) -> Offer:
+    return Offer(
+        least=settings.top_up_minimum_usd,
+        most=settings.top_up_maximum_usd,
+        fees=Fees(
+            policy=settings.top_up_fee_policy,
+            uniform_fee=settings.top_up_uniform_fee_usd,
+            estimate_basis_points=settings.top_up_estimated_fee_basis_points,
+            estimate_fixed=settings.top_up_estimated_fee_fixed_usd,
+        ),
+        return_base_url=settings.return_base_url(),
+    )
+
+
+def _watch(settings: Settings) -> Watch:
+    return Watch(
+        least_ms=settings.top_up_look_again_ms,
+        lapse_ms=settings.top_up_lapse_ms,
+        watch_ms=settings.top_up_watch_ms,
+    )
 
 
 def _cloudflare(settings: Settings, ports: Ports) -> CloudflareKV:

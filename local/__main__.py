@@ -1,4 +1,4 @@
-"""``python -m local``: the whole product on this machine, with simulators of the labs whose key is not set."""
+"""``python -m local``: the whole product on this machine, with simulators of the labs and of PayPal without keys."""
 
 import asyncio
 import os
@@ -36,15 +36,22 @@ async def main() -> int:
 async def run(settings: Settings, children: list[Child]) -> None:
     """Starts everything, says that it is ready, and then only returns by the exception of what failed.
 
-    Each started child is put into `children`. The control plane waits for the labs, whose addresses it publishes; the
-    edge takes longest to start and is not waited for, because its KV endpoints let the control plane's calls wait.
+    Each started child is put into `children`. The control plane waits for the labs, whose addresses it publishes, and
+    for PayPal, whose credentials it needs; the edge takes longest to start and is not waited for, because its KV
+    endpoints let the control plane's calls wait.
     """
     started_at_s = time.monotonic()
     python = sys.executable
     labs = await start(children, "labs", python, "-m", "local.labs", "--port", "0", environment={})
+    paypal = None
+    if settings.is_paypal_simulated:
+        paypal = await start(
+            children, "paypal", python, "-m", "local.paypal", *settings.paypal_options(), environment={}
+        )
     edge_command = [node_executable(), str(ROOT / "local" / "edge" / "main.mjs"), str(ROOT / "wrangler.toml")]
     edge = await start(children, "edge", *edge_command, environment=settings.edge_environment())
-    environment = settings.control_plane_environment((await labs.ready())["base_urls"])
+    lab_urls = (await labs.ready())["base_urls"]
+    environment = settings.control_plane_environment(lab_urls, await paypal.ready() if paypal else None)
     control_plane = await start(children, "control plane", python, "-m", "control_plane", environment=environment)
     await asyncio.gather(edge.ready(), control_plane.ready())
 

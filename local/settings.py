@@ -14,6 +14,8 @@ ROOT = Path(__file__).parents[1]
 HOST = "127.0.0.1"
 CLOUDFLARE_ACCOUNT_ID = "local"
 SECRET_BYTES = 32
+# The simulator tries a webhook again after a second, where PayPal waits for a minute.
+WEBHOOK_RETRY_SCALE = "0.0167"
 KV_INTERVAL_MS = 300  # below Cloudflare's 1200 calls in five minutes, and soon enough for one who waits for a key
 
 
@@ -109,14 +111,31 @@ class Settings:
             "WORKERS_SDK": _sdk_folder(),
         }
 
-    def control_plane_environment(self, lab_urls: Mapping[str, str]) -> dict[str, str]:
-        """``lab_urls`` are the simulators' base URLs under their variables; they serve providers without a key."""
+    @property
+    def is_paypal_simulated(self) -> bool:
+        return not self.environment.get("PAYPAL_CLIENT_ID")
+
+    def paypal_options(self) -> list[str]:
+        """The command line of the simulator, whose webhooks go to the control plane."""
+        webhook_url = f"{self.control_plane_url}/webhooks/paypal"
+        folder = str(self.data / "paypal")
+        return ["--data", folder, "--webhook-url", webhook_url, "--retry-scale", WEBHOOK_RETRY_SCALE]
+
+    def control_plane_environment(
+        self, lab_urls: Mapping[str, str], paypal: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """``lab_urls`` are the simulators' base URLs under their variables; they serve providers without a key.
+
+        ``paypal`` is the ready line of PayPal's simulator, or None where PayPal itself is called.
+        """
         simulated = [provider.base_url_variable for provider in self.providers if self._is_simulated(provider)]
         return (
             self._shared()
             | {name: lab_urls[name] for name in simulated if name in lab_urls and not self.environment.get(name)}
+            | (_paypal_environment(paypal) if paypal else {})
             | {
                 "CONTROL_PLANE_PORT": str(self.control_plane_port),
+                "CONTROL_PLANE_URL": self.environment.get("CONTROL_PLANE_URL") or self.control_plane_url,
                 "HAOTOKAI_CATALOGUE": str(self.catalogue),
                 "EDGE_URL": self.edge_url,
                 "INTERNAL_SECRET": self.secrets.internal_secret,
@@ -139,6 +158,19 @@ class Settings:
 
     def _api_key(self, provider: Provider) -> str:
         return self.environment.get(provider.key_variable) or f"simulated-{provider.name}"
+
+
+def _paypal_environment(paypal: Mapping[str, str]) -> dict[str, str]:
+    """The simulator as the control plane's PayPal: its certificates come from its own address, under its own root."""
+    return {
+        "PAYPAL_CLIENT_ID": paypal["client_id"],
+        "PAYPAL_CLIENT_SECRET": paypal["client_secret"],
+        "PAYPAL_WEBHOOK_ID": paypal["webhook_id"],
+        "PAYPAL_MERCHANT_ID": paypal["merchant_id"],
+        "PAYPAL_BASE_URL": paypal["base_url"],
+        "PAYPAL_CERT_HOSTS": paypal["base_url"],
+        "PAYPAL_TRUST_ROOTS_FILE": paypal["trust_roots_file"],
+    }
 
 
 def write_private(file: Path, document: Mapping[str, str]) -> None:

@@ -50,6 +50,9 @@ class Wallet(DurableObject):
     ALARM_DELAY_MS = 500
     """How long settled records gather before they are sent: one alarm serves all that settle in the meantime."""
 
+    ALARM_LOST_AFTER_MS = 60_000
+    """How long an alarm may be late, by retries and under load, before it counts as lost."""
+
     def __init__(self, ctx: Any, env: Any) -> None:
         super().__init__(ctx, env)
         self._store = SqlStore(self.ctx)
@@ -78,6 +81,8 @@ class Wallet(DurableObject):
         if due_ms is None:
             return
         at_ms = max(due_ms, now_ms + self.ALARM_DELAY_MS)
-        if self._alarm_ms is None or at_ms < self._alarm_ms:
+        # The platform gives an alarm up after some failures, and the next call sets it anew.
+        is_lost = self._alarm_ms is not None and self._alarm_ms < now_ms - self.ALARM_LOST_AFTER_MS
+        if self._alarm_ms is None or at_ms < self._alarm_ms or is_lost:
             self._alarm_ms = at_ms
             await self.ctx.storage.setAlarm(at_ms)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from control_plane import accounts, keys, ledger, tokens, usage
+from control_plane import accounts, alerts, keys, ledger, tokens, usage
 from control_plane.accounts import Account
 from control_plane.api import operations
 from control_plane.api.bodies import AccountChange, NewAccount, NewCredit, NewKey, NewToken
@@ -14,6 +14,8 @@ from control_plane.api.scalars import TimeIn
 from control_plane.api.schemas import (
     AccountOut,
     AccountSummary,
+    AlertOut,
+    AlertsOut,
     ChangedKeyOut,
     CreditOut,
     DifferenceOut,
@@ -37,11 +39,8 @@ router = APIRouter(prefix="/admin/v1", tags=["admin"], dependencies=[Depends(req
 
 @router.post("/accounts", status_code=201, summary="Open an account")
 async def create_account(body: NewAccount, services: ServicesDep) -> AccountOut:
-    account_id = make_id("acct", services.randomness(RANDOM_BYTES))
-    async with services.store.begin() as connection:
-        account = await accounts.create(
-            connection, account_id=account_id, email=body.email, name=body.name, now_ms=services.now_ms()
-        )
+    """It has its trial credit from the start, once."""
+    account = await operations.open_account(services, email=body.email, name=body.name)
     return await _shown(services, account)
 
 
@@ -164,6 +163,14 @@ async def list_usage(
     return await operations.usage_page(
         services, page_request, account_id=account_id, from_ms=started_from, to_ms=started_to
     )
+
+
+@router.get("/alerts", summary="List what the operator should look at")
+async def list_alerts(services: ServicesDep) -> AlertsOut:
+    """Top-ups that do not match what their provider says, and accounts whose balance is negative."""
+    async with services.store.read() as connection:
+        found = await alerts.find(connection)
+    return AlertsOut(items=[AlertOut.model_validate(alert) for alert in found])
 
 
 @router.get("/reconcile", summary="Compare the Wallets with the books")

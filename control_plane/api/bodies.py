@@ -49,6 +49,19 @@ class NewToken(RequestBody):
     name: Name = "account token"
 
 
+class NewTopUp(RequestBody):
+    """A payment to begin, with the first way to pay where none is named."""
+
+    amount_usd: UsdIn
+    provider: Annotated[str, Field(min_length=1, max_length=50)] | None = None
+
+
+class NewRefund(RequestBody):
+    """Money to give back; all that may be, where no amount is said."""
+
+    amount_usd: UsdIn | None = None
+
+
 class NewKey(RequestBody):
     """A key to make; what is left out is not limited."""
 

@@ -7,6 +7,7 @@ has it, so that the caller's next request finds it there.
 from collections.abc import Iterable
 
 from control_plane import accounts, keys, ledger, outbox, usage
+from control_plane.accounts import Account
 from control_plane.api.problems import Problem
 from control_plane.api.schemas import BalanceOut, ChangedKeyOut, KeyOut, NewKeyOut, PageOut, UsageOut
 from control_plane.edge import EdgeError
@@ -18,6 +19,18 @@ from gateway.money import NanoUsd
 from gateway.records import key_kv_name
 
 SECRET_BYTES = 32
+
+
+async def open_account(services: Services, *, email: str, name: str | None) -> Account:
+    """A new account with its trial credit. Raises EmailTaken."""
+    account_id, now_ms = make_id("acct", services.randomness(RANDOM_BYTES)), services.now_ms()
+    trial = services.settings.trial_credit_usd
+    async with services.store.begin() as connection:
+        account = await accounts.create(connection, account_id=account_id, email=email, name=name, now_ms=now_ms)
+        if trial:
+            await ledger.grant_trial(connection, account_id=account.id, amount=trial, now_ms=now_ms)
+    services.projector.wake()
+    return account
 
 
 async def balance(services: Services, account_id: str) -> BalanceOut:

@@ -87,12 +87,13 @@ def install(app: FastAPI) -> None:
 
 
 def _with_problem_media_type(document: dict[str, Any]) -> dict[str, Any]:
-    """FastAPI describes every answer as application/json; errors are not."""
+    """FastAPI describes every answer of a route by the route's media type; errors have their own."""
     for operations in document["paths"].values():
         for operation in operations.values():
             for answer in (operation["responses"].get("422"), operation["responses"].get("default")):
-                if answer is not None and "application/json" in answer["content"]:
-                    answer["content"][MEDIA_TYPE] = answer["content"].pop("application/json")
+                if answer is not None:
+                    [schema] = answer["content"].values()
+                    answer["content"] = {MEDIA_TYPE: schema}
     return document
 
 

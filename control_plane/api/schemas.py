@@ -5,6 +5,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from control_plane.accounts import Account, AccountState
+from control_plane.alerts import AlertKind
 from control_plane.api.scalars import TimeOut, UsdOut
 from control_plane.keys import Key
 from control_plane.ledger import AccountBalance
@@ -184,6 +185,23 @@ class UsageOut(BaseModel):
         fields = record.to_json()
         usage, started_at = fields.pop("usage"), fields.pop("started_at_ms")
         return cls.model_validate({**fields, **usage, "started_at": started_at})
+
+
+class AlertOut(BaseModel):
+    """Something that the operator should look at."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    kind: AlertKind
+    account_id: str
+    topup_id: str | None
+    detail: str
+
+
+class AlertsOut(BaseModel):
+    """All of them; each goes away when its cause has."""
+
+    items: list[AlertOut]
 
 
 class DifferenceOut(BaseModel):

@@ -9,6 +9,15 @@ import pytest
 from local.settings import Secrets, Settings
 
 LAB_URLS = {"DEEPSEEK_BASE_URL": "http://labs/deepseek", "ZAI_BASE_URL": "http://labs/zai"}
+PAYPAL = {
+    "event": "ready",
+    "base_url": "http://paypal",
+    "client_id": "id",
+    "client_secret": "secret",
+    "webhook_id": "webhook",
+    "merchant_id": "merchant",
+    "trust_roots_file": "/roots.pem",
+}
 CATALOGUE = """
 [providers.deepseek]
 api_key_env = "DEEPSEEK_API_KEY"
@@ -91,3 +100,50 @@ def test_secrets_are_made_once_and_only_their_owner_reads_them(tmp_path: Path) -
     assert Secrets.load_or_make(file) == made
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert made.admin_token not in repr(made)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, "http://127.0.0.1:2222"), ({"CONTROL_PLANE_URL": "https://pay.example.com"}, "https://pay.example.com")],
+)
+def test_payers_come_back_to_where_browsers_reach_the_control_plane(
+    environment: dict[str, str], given: dict[str, str], expected: str
+) -> None:
+    settings = Settings.from_environment(environment | {"CONTROL_PLANE_PORT": "2222"} | given)
+
+    assert settings.control_plane_environment(LAB_URLS)["CONTROL_PLANE_URL"] == expected
+
+
+@pytest.mark.parametrize("given", [{}, {"PAYPAL_CLIENT_ID": ""}])
+def test_without_a_client_id_paypal_is_simulated(environment: dict[str, str], given: dict[str, str]) -> None:
+    assert Settings.from_environment(environment | given).is_paypal_simulated
+
+
+def test_with_a_client_id_paypal_itself_is_called(environment: dict[str, str]) -> None:
+    settings = Settings.from_environment(environment | {"PAYPAL_CLIENT_ID": "real"})
+
+    assert not settings.is_paypal_simulated
+    assert not [name for name in settings.control_plane_environment(LAB_URLS) if name.startswith("PAYPAL_")]
+
+
+def test_the_control_plane_is_told_of_the_simulated_paypal(environment: dict[str, str]) -> None:
+    told = Settings.from_environment(environment).control_plane_environment(LAB_URLS, PAYPAL)
+
+    assert {name: value for name, value in told.items() if name.startswith("PAYPAL_")} == {
+        "PAYPAL_CLIENT_ID": "id",
+        "PAYPAL_CLIENT_SECRET": "secret",
+        "PAYPAL_WEBHOOK_ID": "webhook",
+        "PAYPAL_MERCHANT_ID": "merchant",
+        "PAYPAL_BASE_URL": "http://paypal",
+        "PAYPAL_CERT_HOSTS": "http://paypal",
+        "PAYPAL_TRUST_ROOTS_FILE": "/roots.pem",
+    }
+
+
+def test_the_simulated_paypal_sends_webhooks_to_the_control_plane_and_keeps_its_books(
+    environment: dict[str, str],
+) -> None:
+    options = Settings.from_environment(environment | {"CONTROL_PLANE_PORT": "2222"}).paypal_options()
+
+    assert options[options.index("--webhook-url") + 1] == "http://127.0.0.1:2222/webhooks/paypal"
+    assert options[options.index("--data") + 1] == str(Path(environment["HAOTOKAI_DATA"]) / "paypal")

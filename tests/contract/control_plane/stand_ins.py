@@ -108,6 +108,7 @@ class FakeCloudflare:
 class FakeEdge:
     """Wallets that are the sets of grants and revoked keys that they were given, in the order given.
 
+    ``unacknowledged`` is how many records each keeps; a replay changes nothing about it but is listed in ``replays``.
     ``failures`` answers calls about an account, one each; ``down`` accounts fail always; ``held`` ones wait.
     """
 
@@ -119,6 +120,8 @@ class FakeEdge:
     down: set[str] = field(default_factory=set)
     held: dict[str, asyncio.Event] = field(default_factory=dict)
     nonces: set[str] = field(default_factory=set)
+    unacknowledged: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    replays: list[str] = field(default_factory=list)
 
     @property
     def transport(self) -> httpx2.MockTransport:
@@ -131,7 +134,7 @@ class FakeEdge:
             settled_nano_usd=NanoUsd(0),
             held_nano_usd=NanoUsd(0),
             open_holds=0,
-            unacknowledged_records=0,
+            unacknowledged_records=self.unacknowledged[account_id],
         )
 
     async def _answer(self, request: httpx2.Request) -> httpx2.Response:
@@ -158,6 +161,9 @@ class FakeEdge:
     def _act(self, account_id: str, action: str, body: Fields) -> httpx2.Response:
         if action == "state":
             return httpx2.Response(200, json=self.state(account_id).to_json())
+        if action == "replay":
+            self.replays.append(account_id)
+            return httpx2.Response(200, json={"records": self.unacknowledged[account_id]})
         if action == "revocations":
             ids = list(body.texts("key_ids"))
             self.calls.append((account_id, action, ids))

@@ -11,6 +11,7 @@ import httpx2
 from fastapi import FastAPI
 
 from control_plane.main import create_app
+from control_plane.payment_provider import PaymentProvider
 from control_plane.services import Ports, Services
 from control_plane.settings import Settings
 from gateway.credentials import hash_api_key
@@ -73,11 +74,18 @@ class World:
 
 
 @asynccontextmanager
-async def running(folder: Path, **settings: Any) -> AsyncIterator[World]:
+async def running(
+    folder: Path,
+    *,
+    clock: Clock | None = None,
+    paypal: httpx2.AsyncBaseTransport | None = None,
+    providers: tuple[PaymentProvider, ...] = (),
+    **settings: Any,
+) -> AsyncIterator[World]:
     """The application with its lifespan, on the database and catalogue in ``folder``."""
     catalogue = folder / "catalogue.toml"
     catalogue.write_text(CATALOGUE)
-    clock = Clock()
+    clock = clock or Clock()
     cloudflare, edge = FakeCloudflare(), FakeEdge(clock=clock)
     app = create_app(
         Settings.model_validate(settings_of(folder) | settings),
@@ -86,6 +94,8 @@ async def running(folder: Path, **settings: Any) -> AsyncIterator[World]:
             now_ms=clock,
             cloudflare_transport=cloudflare.transport,
             edge_transport=edge.transport,
+            paypal_transport=paypal,
+            payment_providers=providers,
         ),
     )
     async with app.router.lifespan_context(app), client_of(app, ADMIN_TOKEN) as admin, client_of(app) as anyone:
@@ -105,6 +115,7 @@ def settings_of(folder: Path) -> dict[str, Any]:
         "cloudflare_account_id": "account",
         "cloudflare_kv_namespace_id": "namespace",
         "kv_interval_ms": 0,
+        "trial_credit_usd": "0",
         "delivery_wait_ms": DELIVERY_WAIT_MS,
     }
 

@@ -266,7 +266,7 @@ FAULTS: dict[str, tuple[str, str]] = {
         SMALLEST + '[[models."model-1.0".prices' + SMALLEST.split('[[models."model-1.0".prices')[1],
         'models."model-1.0".prices: two rows have the same effective_from',
     ),
-    "source": (changed("https://lab.example/prices", ""), f"{ROW_PATH}.source: String should have at least 1 character"),
+    "source": (changed("https://lab.example/prices", ""), f"{ROW_PATH}.source: String should have at least 1 char"),
     "inject a date": (
         changed('model = "m1"', 'model = "m1"\ninject = { a = 2026-01-01 }'),
         'models."model-1.0".targets[0].inject: must hold only what JSON can say',

@@ -19,6 +19,7 @@ CALLS: list[Call] = [
     lambda edge: edge.apply_grants(ACCOUNT, [GRANT]),
     lambda edge: edge.revoke_keys(ACCOUNT, ["key_1"]),
     lambda edge: edge.wallet_state(ACCOUNT),
+    lambda edge: edge.replay(ACCOUNT),
 ]
 
 
@@ -50,6 +51,13 @@ async def test_grants_and_revocations_reach_the_wallet(edge: EdgeClient, wallets
 
     assert (await edge.wallet_state(ACCOUNT)).granted_nano_usd == 5
     assert wallets.revoked[ACCOUNT] == ["key_1"]
+
+
+async def test_a_replay_says_how_many_records_are_sent_again(edge: EdgeClient, wallets: FakeEdge) -> None:
+    wallets.unacknowledged[ACCOUNT] = 3
+
+    assert await edge.replay(ACCOUNT) == 3
+    assert wallets.replays == [ACCOUNT]
 
 
 async def test_a_grant_with_other_content_is_a_conflict(edge: EdgeClient) -> None:

@@ -50,6 +50,36 @@ def test_an_unfit_value_is_refused_and_not_repeated(name: str, value: str) -> No
     assert f"'{value}'" not in str(refused.value)
 
 
+def test_amounts_are_read_as_usd() -> None:
+    settings = Settings.model_validate({**ENVIRONMENT, "trial_credit_usd": "0", "top_up_maximum_usd": "20.50"})
+
+    assert (settings.trial_credit_usd, settings.top_up_minimum_usd) == (0, 1_000_000_000)
+    assert settings.top_up_maximum_usd == 20_500_000_000
+
+
+@pytest.mark.parametrize(
+    "unfit",
+    [
+        {"trial_credit_usd": "-1.00"},
+        {"trial_credit_usd": "a dollar"},
+        {"top_up_fee_policy": "surcharge"},
+        {"top_up_fee_policy": "uniform_fee", "top_up_uniform_fee_usd": "1.00"},
+        {"paypal_client_id": "id"},
+        {"paypal_client_id": "id", "paypal_client_secret": "secret"},
+    ],
+)
+def test_payment_settings_that_do_not_fit_are_refused(unfit: dict[str, str]) -> None:
+    with pytest.raises(ValidationError):
+        Settings.model_validate({**ENVIRONMENT, **unfit})
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**ENVIRONMENT, "paypal_client_id": "", "paypal_webhook_id": ""}.items():
+        monkeypatch.setenv(name.upper(), value)
+
+    assert Settings.from_environment().paypal_client_id is None
+
+
 @pytest.mark.parametrize("name", ["internal_secret", "cloudflare_api_token", "cloudflare_kv_namespace_id"])
 def test_what_is_needed_must_be_given(name: str) -> None:
     with pytest.raises(ValidationError, match=name):
