@@ -49,6 +49,11 @@ class Admin:
         rotated: dict[str, Any] = self._call("POST", f"/keys/{key_id}/rotate")
         return rotated
 
+    def make_token(self, account_id: str) -> str:
+        """A customer's token for the routes under /account/v1."""
+        token: str = self._call("POST", f"/accounts/{account_id}/tokens", {"name": "test"})["token"]
+        return token
+
     def revoke_key(self, key_id: str) -> None:
         self._call("DELETE", f"/keys/{key_id}")
 
@@ -93,6 +98,20 @@ class Admin:
             lambda: self._call("GET", "/reconcile"),
             lambda answer: all(line["difference_nano_usd"] == 0 for line in answer["accounts"]),
         )
+
+    def dead_letters(self) -> dict[str, int | None]:
+        """The accounts that have any, and how many records their Wallets keep."""
+        accounts = self._call("GET", "/dead-letters")["accounts"]
+        return {account["account_id"]: account["unacknowledged_records"] for account in accounts}
+
+    def replay_dead_letters(self) -> dict[str, int | None]:
+        """How many records each Wallet sends again."""
+        accounts = self._call("POST", "/dead-letters/replay")["accounts"]
+        return {account["account_id"]: account["records"] for account in accounts}
+
+    def reconcile(self) -> dict[str, Any]:
+        answer: dict[str, Any] = self._call("GET", "/reconcile")
+        return answer
 
     def close(self) -> None:
         self._client.close()

@@ -1,4 +1,4 @@
-"""A provider that answers only when a test lets it, so that what requests hold meanwhile can be looked at at leisure."""
+"""A provider that answers only when a test lets it, so that one can look at what is held meanwhile."""
 
 import json
 import threading

@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx2
 
-from gateway.records import UsageRecord, WalletState
 from gateway.fields import Fields
+from gateway.records import UsageRecord, WalletState
 from gateway.signing import SignedCall, sign
 
 USAGE_PATH = "/internal/usage"
