@@ -55,17 +55,14 @@ class NativeRelay:
         meter = asyncio.ensure_future(read_copy(_prefixed(rest, copy)))
         pipe = asyncio.ensure_future(self._pipe(head, to_caller))
         await asyncio.wait({meter, pipe}, return_when=asyncio.FIRST_COMPLETED)
-        if pipe.done():
+        if not meter.done():
+            # All has passed and the Meter is about to see the end, or the caller has left and it reads on for a while.
             await asyncio.wait({meter}, timeout=DRAIN_MS / 1000)
-        self._deadline.end()
-        if not (meter.done() and pipe.done()):
-            # Silent, or drained for long enough: both ends of the copy see the abort.
-            self._deadline.abort()
+        if not meter.done() or meter.result().silent:
+            self._deadline.abort()  # both ends of the copy see it
         facts = await meter
-        if facts.silent:
-            # A pipe that ended because the caller left has not dropped the connection.
-            self._deadline.abort()
-        await pipe
+        self._deadline.end()
+        await pipe  # a slow caller may be behind
         if await _write(self._writable, self._end(facts)):
             await _quietly(self._writable.close())
         self._facts.set_result(facts)
@@ -96,6 +93,7 @@ class EditedRelay:
         self._edit = edit
         self._meter = StreamMeter()
         self._pieces = 0
+        self._controller: JsProxy | None = None
         self._facts: asyncio.Future[StreamFacts] = asyncio.get_running_loop().create_future()
 
     async def facts(self) -> StreamFacts:
@@ -122,6 +120,7 @@ class EditedRelay:
     def _take(self, piece: JsProxy, controller: JsProxy) -> None:
         """Called by the runtime with each piece on its way."""
         self._pieces += 1
+        self._controller = controller
         taken = piece.to_bytes()
         self._meter.feed(taken)
         given = self._edit.feed(taken)
@@ -152,10 +151,15 @@ class EditedRelay:
     async def _watch(self, idle_timeout_ms: int) -> None:
         """Ends, and drops the connection, once nothing has come for the idle limit."""
         seen = -1
-        while seen != self._pieces:
+        while seen != self._pieces or self._is_caller_behind():
             seen = self._pieces
             await asyncio.sleep(idle_timeout_ms / 1000)
         self._deadline.abort()
+
+    def _is_caller_behind(self) -> bool:
+        """Whether pieces wait for a slow caller, so that the provider waits too."""
+        waiting = None if self._controller is None else self._controller.desiredSize
+        return isinstance(waiting, int) and waiting < 0  # null where the caller has left
 
 
 async def read_copy(body: JsProxy, *, idle_timeout_ms: int) -> StreamFacts:

@@ -83,3 +83,25 @@ async def test_a_request_that_was_left_before_its_answer_is_charged_once(
 
 def text(entry_id: str) -> str:
     return f"Hello [[lab tokens={PIECES} reasoning=0 first_delay_ms=1500 id={entry_id}]]"
+
+
+async def test_a_slow_caller_gets_all_of_a_stream_that_ended_long_before(
+    stack: Stack, admin: Admin, labs: Labs
+) -> None:
+    account = admin.open_account()
+    entry_id = f"slow-{uuid.uuid4().hex}"
+    body = prompt(f"Hello [[lab tokens=5000 reasoning=0 id={entry_id}]]", model="deepseek-chat", stream=True)
+    headers = {"authorization": f"Bearer {account.api_key}"}
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=30) as client,
+        client.stream("POST", f"{stack.base_url}/chat/completions", json=body) as answer,
+    ):
+        lines = answer.aiter_lines()
+        first = await anext(lines)
+        assert (await asyncio.to_thread(labs.ended, entry_id))["ended"] == "completed"
+        events = [first, *[line async for line in lines if line.startswith("data:")]]
+
+    assert events[-1] == "data: [DONE]"
+    assert len(events) > 5000
+    record = await asyncio.to_thread(admin.record_of, account.id, answer.headers["x-request-id"])
+    assert (record["state"], record["completion_tokens"]) == ("complete", 5000)
