@@ -13,6 +13,7 @@ from gateway.app import where
 from gateway.fields import FieldError, Fields
 from gateway.ports import PlatformError, StreamFacts, UpstreamCall, UpstreamReply
 from gateway.records import CATALOGUE_KV_KEY, Catalogue, KeyRecord, key_kv_name
+from gateway.settlements import Settlements
 from relays import facts_from_json
 from upstream import Upstreams
 from webapi import to_object
@@ -20,6 +21,7 @@ from webapi import to_object
 KEY_CACHE_MS = 5_000
 CATALOGUE_CACHE_MS = 10_000
 MAX_CACHED_KEYS = 10_000
+WORD_LIMIT_MS = 5_000
 
 T = TypeVar("T")
 
@@ -70,6 +72,25 @@ class Lifetime:
             self._works -= 1
             if self._works == 0:
                 self._ended.resolve()
+
+
+class JsWord:
+    """The Word port as a promise, which resumes whoever waits for it in that one's own invocation."""
+
+    def __init__(self) -> None:
+        self._told = js.Promise.withResolvers()
+
+    def tell(self, settled: bool, /) -> None:
+        self._told.resolve(settled)
+
+    async def heard(self) -> bool | None:
+        timer = js.setTimeout(self._told.resolve, WORD_LIMIT_MS)
+        settled: bool | None = await self._told.promise
+        js.clearTimeout(timer)
+        return settled
+
+
+_SETTLEMENTS = Settlements(JsWord)
 
 
 class EdgePorts:
@@ -133,6 +154,12 @@ class EdgePorts:
         except JsException as error:
             raise PlatformError(f"the wallet failed: {error.name}") from error
         return reply
+
+    async def settle(self, account_id: str, record: str) -> None:
+        async def call(records: Sequence[str]) -> None:
+            await self.wallet(account_id, "settle", f'{{"records":[{",".join(records)}]}}')
+
+        await _SETTLEMENTS.settle(account_id, record, call)
 
     async def send(self, call: UpstreamCall) -> UpstreamReply:
         return await self._upstreams.send(call)

@@ -181,5 +181,8 @@ class Ports(Protocol):
     async def wallet(self, account_id: str, operation: str, text: str) -> str:
         """Call one account's Wallet, JSON text in and out; raises PlatformError."""
 
+    async def settle(self, account_id: str, record: str) -> None:
+        """Bring one usage record, a JSON text, to its Wallet, with others where many come; raises PlatformError."""
+
     async def send(self, call: UpstreamCall) -> UpstreamReply:
         """Raises UpstreamFailed, UpstreamSilent."""

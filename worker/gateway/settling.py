@@ -45,7 +45,7 @@ async def settle(
     text = dump(record)
     for _ in range(SETTLE_TRIES):
         try:
-            await ports.wallet(call.key.account_id, "settle", text)
+            await ports.settle(call.key.account_id, text)
         except PlatformError:
             continue
         return

@@ -23,7 +23,8 @@ def _hold(store: Store, fields: Fields, account_id: str, now_ms: int) -> str:
 
 def _settle(store: Store, fields: Fields, account_id: str, now_ms: int) -> str:
     del account_id
-    return json.dumps({"settled": wallet.settle(store, UsageRecord.from_fields(fields), now_ms=now_ms)})
+    records = [UsageRecord.from_fields(item) for item in fields.objects("records")]
+    return json.dumps({"settled": [wallet.settle(store, record, now_ms=now_ms) for record in records]})
 
 
 def _acknowledge(store: Store, fields: Fields, account_id: str, now_ms: int) -> str:

@@ -112,6 +112,9 @@ class FakePorts:
             # Whatever is raised in a Durable Object reaches its caller as the platform's own exception.
             raise PlatformError("the wallet failed") from error
 
+    async def settle(self, account_id: str, record: str) -> None:
+        await self.wallet(account_id, "settle", f'{{"records":[{record}]}}')
+
     async def send(self, call: UpstreamCall) -> UpstreamReply:
         return await self.upstream.send(call)
 
