@@ -27,6 +27,10 @@ class StatementNotFound(Exception):
     """The account did not exist yet in that month, or the month has not begun."""
 
 
+ABANDONED = "(abandoned)"
+"""Requests whose worker died, at $0: the Wallet that reports them does not know what they asked."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Month:
     """A calendar month in UTC; ``end_ms`` is the first millisecond after it."""
@@ -177,7 +181,7 @@ async def _charges(connection: AsyncConnection, account_id: str, month: Month) -
     return tuple(
         Charges(
             day=f"{datetime.fromtimestamp(row.day * DAY_MS / 1000, UTC):%Y-%m-%d}",
-            model=row.model,
+            model=row.model or ABANDONED,
             requests=row.requests,
             prompt_tokens=int(row.prompt_tokens),
             cached_tokens=int(row.cached_tokens),

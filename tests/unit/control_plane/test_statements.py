@@ -87,6 +87,15 @@ async def test_a_statement_goes_from_the_opening_to_the_closing_balance(books: S
     assert statement.is_final
 
 
+async def test_requests_whose_worker_died_stand_under_a_name_of_their_own(books: Store) -> None:
+    await give_trial(books, 5_000, now_ms=NOVEMBER.start_ms)
+    await use(books, NOW_MS, req_1={"model": ""})
+
+    statement = await statement_of(books)
+
+    assert [line.model for line in statement.by_model] == [statements.ABANDONED]
+
+
 async def test_a_months_closing_balance_opens_the_next(books: Store) -> None:
     await credit(books, 7_000, now_ms=NOW_MS)
     await use(books, NOVEMBER.end_ms, req_1={})
