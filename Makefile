@@ -1,5 +1,5 @@
 # make run: the whole product on this machine. make test: every test. Both install what they need, pinned.
-.PHONY: run test lint bench deploy setup lock clean
+.PHONY: run test lint deploy setup lock clean
 SHELL := /bin/bash
 
 VENV := .venv
@@ -19,9 +19,6 @@ lint: setup
 	ruff format --check .
 	mypy
 	wrangler deploy --dry-run --outdir dist
-
-bench: setup
-	$(PYTHON) -m bench
 
 deploy: setup
 	$(PYTHON) -m pip install --quiet --require-hashes -r requirements/deploy.txt
