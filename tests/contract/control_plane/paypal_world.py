@@ -29,6 +29,7 @@ from local.paypal.merchant import Merchant
 from local.paypal.money import Money
 from tests.contract.control_plane.stand_ins import Clock
 from tests.contract.control_plane.world import World, read, running
+from tests.contract.paypal.published import assert_request_is_valid
 
 BASE_URL = "https://api-m.sandbox.paypal.com"
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
@@ -38,7 +39,7 @@ NO_SWEEP_MS = 24 * HOUR_MS
 
 @dataclass
 class Wire(httpx2.AsyncBaseTransport):
-    """The way to PayPal.
+    """The way to PayPal, which holds every request of ours to what PayPal publishes.
 
     While it is ``down`` nothing passes. ``silent`` counts, by the end of a path, calls that PayPal serves and whose
     answers are lost. ``replaced`` answers in PayPal's place.
@@ -52,6 +53,7 @@ class Wire(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         self.calls.append(request)
+        _assert_published(request)
         if self.down:
             raise httpx2.ConnectError("PayPal is down", request=request)
         if (replacement := self.replaced(request)) is not None:
@@ -67,6 +69,13 @@ class Wire(httpx2.AsyncBaseTransport):
     def made(self, method: str, path: str) -> list[httpx2.Request]:
         """The calls to paths that end so."""
         return [call for call in self.calls if call.method == method and call.url.path.endswith(path)]
+
+
+def _assert_published(request: httpx2.Request) -> None:
+    """Certificates and the token are no part of the published JSON operations."""
+    if request.url.path.startswith(("/v2/", "/v1/customer/", "/v1/notifications/verify")):
+        body = json.loads(request.content) if request.content else None
+        assert_request_is_valid(request.method, request.url.path, body)
 
 
 @dataclass(frozen=True, kw_only=True)
