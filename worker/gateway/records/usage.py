@@ -1,0 +1,117 @@
+"""What a request used and what it cost."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from gateway.fields import FieldError, Fields
+from gateway.money import NanoUsd
+
+UsageState = Literal["complete", "partial", "failed", "abandoned"]
+DEAD_LETTERS_KV_PREFIX = "dead:"
+
+
+def dead_letters_kv_name(account_id: str) -> str:
+    """The KV name that says that an account's usage could not be delivered."""
+    return DEAD_LETTERS_KV_PREFIX + account_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens of one answer. ``cached_tokens`` are part of the prompt, ``reasoning_tokens`` of the completion."""
+
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    reasoning_tokens: int
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> "Usage":
+        usage = cls(
+            prompt_tokens=fields.integer("prompt_tokens"),
+            cached_tokens=fields.integer("cached_tokens"),
+            completion_tokens=fields.integer("completion_tokens"),
+            reasoning_tokens=fields.integer("reasoning_tokens"),
+        )
+        if usage.cached_tokens > usage.prompt_tokens:
+            raise FieldError("usage: more cached tokens than prompt tokens")
+        return usage
+
+
+NO_USAGE = Usage(prompt_tokens=0, cached_tokens=0, completion_tokens=0, reasoning_tokens=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try at one target: ``outcome`` is ``ok`` or the typed cause why we moved on; status 0 is no answer."""
+
+    provider: str
+    model: str
+    outcome: str
+    status: int
+    ms: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> "Attempt":
+        return cls(
+            provider=fields.text("provider"),
+            model=fields.text("model"),
+            outcome=fields.text("outcome"),
+            status=fields.integer("status"),
+            ms=fields.integer("ms"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageRecord:
+    """What one request used and what it cost; ``request_id`` identifies it everywhere and forever.
+
+    ``model`` is the public name that was asked for, ``served_model`` the one that answered. A record without a
+    ``price_row`` costs nothing. ``estimated`` says that the tokens were counted here, not reported by the provider.
+    """
+
+    request_id: str
+    account_id: str
+    key_id: str
+    model: str
+    served_model: str | None
+    provider: str | None
+    usage: Usage
+    cost_nano_usd: NanoUsd
+    price_row: str | None
+    state: UsageState
+    estimated: bool
+    stream: bool
+    attempts: tuple[Attempt, ...]
+    started_at_ms: int
+    first_event_ms: int | None
+    total_ms: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> "UsageRecord":
+        return cls(
+            request_id=fields.text("request_id"),
+            account_id=fields.text("account_id"),
+            key_id=fields.text("key_id"),
+            model=fields.text("model"),
+            served_model=fields.optional(fields.text, "served_model"),
+            provider=fields.optional(fields.text, "provider"),
+            usage=Usage.from_fields(fields.object("usage")),
+            cost_nano_usd=NanoUsd(fields.integer("cost_nano_usd")),
+            price_row=fields.optional(fields.text, "price_row"),
+            state=fields.choice("state", get_args(UsageState)),
+            estimated=fields.boolean("estimated"),
+            stream=fields.boolean("stream"),
+            attempts=tuple(Attempt.from_fields(attempt) for attempt in fields.objects("attempts")),
+            started_at_ms=fields.integer("started_at_ms"),
+            first_event_ms=fields.optional(fields.integer, "first_event_ms"),
+            total_ms=fields.integer("total_ms"),
+        )
+
+
+GrantKind = Literal["credit", "trial", "top_up", "refund", "reversal"]
