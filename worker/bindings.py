@@ -21,7 +21,6 @@ from webapi import to_object
 KEY_CACHE_MS = 5_000
 CATALOGUE_CACHE_MS = 10_000
 MAX_CACHED_KEYS = 10_000
-WORD_LIMIT_MS = 5_000
 
 T = TypeVar("T")
 
@@ -83,8 +82,8 @@ class JsWord:
     def tell(self, settled: bool, /) -> None:
         self._told.resolve(settled)
 
-    async def heard(self) -> bool | None:
-        timer = js.setTimeout(self._told.resolve, WORD_LIMIT_MS)
+    async def heard(self, *, limit_ms: int) -> bool | None:
+        timer = js.setTimeout(self._told.resolve, limit_ms)
         settled: bool | None = await self._told.promise
         js.clearTimeout(timer)
         return settled
@@ -149,17 +148,14 @@ class EdgePorts:
         return catalogue
 
     async def wallet(self, account_id: str, operation: str, text: str) -> str:
-        try:
-            reply: str = await ENV.WALLET.getByName(account_id).call(operation, text)
-        except JsException as error:
-            raise PlatformError(f"the wallet failed: {error.name}") from error
-        return reply
+        with _SETTLEMENTS.riders(account_id) as records:
+            return await _call_wallet(account_id, operation, text, records)
 
-    async def settle(self, account_id: str, record: str) -> None:
+    async def settle(self, account_id: str, record: str, *, lingers: bool) -> None:
         async def call(records: Sequence[str]) -> None:
-            await self.wallet(account_id, "settle", f'{{"records":[{",".join(records)}]}}')
+            await _call_wallet(account_id, "settle", "", records)
 
-        await _SETTLEMENTS.settle(account_id, record, call)
+        await _SETTLEMENTS.settle(account_id, record, call, lingers=lingers)
 
     async def send(self, call: UpstreamCall) -> UpstreamReply:
         return await self._upstreams.send(call)
@@ -180,6 +176,15 @@ class EdgePorts:
         except JsException as error:
             log("meter_failed", error=error.name)
             return StreamFacts()
+
+
+async def _call_wallet(account_id: str, operation: str, text: str, records: Sequence[str]) -> str:
+    try:
+        wallet = ENV.WALLET.getByName(account_id)
+        reply: str = await wallet.call(operation, text, f"[{','.join(records)}]" if records else "")
+    except JsException as error:
+        raise PlatformError(f"the wallet failed: {error.name}") from error
+    return reply
 
 
 def _background_done(task: "asyncio.Future[None]") -> None:

@@ -60,11 +60,14 @@ class Wallet(DurableObject):
         self._alarm_ms: int | None = None
         wallet.create_tables(self._store)
 
-    async def call(self, operation: str, text: str) -> str:
+    async def call(self, operation: str, text: str, records: str) -> str:
         now_ms = int(js.Date.now())
-        reply = call(self._store, operation, text, account_id=self._account_id, now_ms=now_ms)
-        await self._set_alarm(now_ms)
-        return reply
+        reply = call(self._store, operation, text, account_id=self._account_id, now_ms=now_ms, records=records)
+        if reply.due_ms is not None:
+            # What was due before this object began is only known to its tables.
+            due_ms = reply.due_ms if self._alarm_ms is not None else wallet.next_alarm_ms(self._store)
+            await self._set_alarm(due_ms, now_ms)
+        return reply.text
 
     async def alarm(self) -> None:
         self._alarm_ms = None
@@ -73,11 +76,10 @@ class Wallet(DurableObject):
         wallet.prune(self._store, now_ms=now_ms)
         while records := wallet.due_records(self._store, now_ms=now_ms):
             await send_usage(records)
-        await self._set_alarm(now_ms)
+        await self._set_alarm(wallet.next_alarm_ms(self._store), now_ms)
 
-    async def _set_alarm(self, now_ms: int) -> None:
+    async def _set_alarm(self, due_ms: int | None, now_ms: int) -> None:
         """Keep the alarm at the next time when something falls due; it is written only when that comes earlier."""
-        due_ms = wallet.next_alarm_ms(self._store)
         if due_ms is None:
             return
         at_ms = max(due_ms, now_ms + self.ALARM_DELAY_MS)

@@ -49,7 +49,7 @@ async def _forward(call: Call, candidates: tuple[Candidate, ...], grip: Grip, po
         return await forward(call, candidates, ports, max_tokens=grip.max_tokens)
     except AllFailed as failed:
         # Before the refusal: one who repeats the call with its Idempotency-Key at once must not hear that it runs.
-        await settle(call, FAILED, ports, attempts=failed.attempts)
+        await settle(call, FAILED, ports, attempts=failed.attempts, lingers=False)
         refusal = failed.refusal
         refusal.headers.update(trace(failed.attempts, None))
         refusal.metadata["attempts"] = public_attempts(failed.attempts)

@@ -181,8 +181,11 @@ class Ports(Protocol):
     async def wallet(self, account_id: str, operation: str, text: str) -> str:
         """Call one account's Wallet, JSON text in and out; raises PlatformError."""
 
-    async def settle(self, account_id: str, record: str) -> None:
-        """Bring one usage record, a JSON text, to its Wallet, with others where many come; raises PlatformError."""
+    async def settle(self, account_id: str, record: str, *, lingers: bool) -> None:
+        """Bring one usage record, a JSON text, to its Wallet; raises PlatformError.
+
+        One that lingers may wait a moment for another call to that Wallet, and go along with it.
+        """
 
     async def send(self, call: UpstreamCall) -> UpstreamReply:
         """Raises UpstreamFailed, UpstreamSilent."""

@@ -1,17 +1,22 @@
-"""Settling in batches: while a call to a Wallet is under way, what else is to be settled there gathers for the next.
+"""Settling without a call of one's own: a record lingers for the next call to its Wallet, and rides along with it.
 
-Requests do not share their connections, so the one that finds no call under way makes the calls, and the others wait
-for its word. Where that does not come, because the request was ended, each settles for itself: the Wallet takes a
-record once.
+Requests do not share their connections, so the one that makes the call tells the others what became of their records.
+Where that word does not come, because the request was ended, each settles for itself: the Wallet takes a record once.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-MAX_BATCH_RECORDS = 50
-MAX_BATCHES = 4
-"""How many batches one request settles for others, before one of them takes over."""
+LINGER_MS = 20
+"""How long a record waits for a call that takes it along."""
+
+WORD_LIMIT_MS = 5_000
+"""How long the call that took a record along may take."""
+
+MAX_RIDERS = 50
+"""The most records that one call takes along."""
 
 Call = Callable[[Sequence[str]], Awaitable[None]]
 
@@ -21,64 +26,61 @@ class Word(Protocol):
 
     def tell(self, settled: bool, /) -> None: ...
 
-    async def heard(self) -> bool | None:
-        """The word; None where it does not come in time."""
+    async def heard(self, *, limit_ms: int) -> bool | None:
+        """The word; None where it does not come in time. It is listened to once."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """A record that another request is to settle, and the word of whether it did."""
+@dataclass(slots=True, kw_only=True, eq=False)
+class Rider:
+    """A record that waits to be taken along, and where its request listens."""
 
     record: str
     word: Word
 
 
 class Settlements:
-    """The settling of one isolate; ``_waiting`` has an entry for each Wallet that a call is under way to."""
+    """The records of one isolate that wait for a call to their Wallet."""
 
     def __init__(self, new_word: Callable[[], Word]) -> None:
         self._new_word = new_word
-        self._waiting: dict[str, list[Waiting]] = {}
+        self._waiting: dict[str, list[Rider]] = {}
 
-    async def settle(self, account_id: str, record: str, call: Call) -> None:
+    async def settle(self, account_id: str, record: str, call: Call, *, lingers: bool) -> None:
         """Returns when the Wallet has the record; raises what ``call`` raises."""
-        waiting = self._waiting.get(account_id)
-        if waiting is None:
-            await self._lead(account_id, record, call)
-        elif len(waiting) >= MAX_BATCH_RECORDS or not await self._follow(waiting, record):
-            await call([record])
+        if not lingers or not await self._is_taken_along(account_id, record):
+            with self.riders(account_id) as others:
+                await call([record, *others])
 
-    async def _lead(self, account_id: str, record: str, call: Call) -> None:
-        queue: list[Waiting] = []
-        self._waiting[account_id] = queue
-        batch: list[Waiting] = []
+    @contextmanager
+    def riders(self, account_id: str) -> Iterator[list[str]]:
+        """The records that wait for a call to this Wallet; they are settled when the block ends well."""
+        waiting = self._waiting.pop(account_id, [])
+        taken, left = waiting[:MAX_RIDERS], waiting[MAX_RIDERS:]
+        if left:
+            self._waiting[account_id] = left
+        settled = False
         try:
-            await call([record])
-            for _ in range(MAX_BATCHES):
-                batch = queue[:]
-                queue.clear()
-                if not batch:
-                    break
-                await call([waiting.record for waiting in batch])
-                _tell(batch, settled=True)
+            yield [rider.record for rider in taken]
+            settled = True
         finally:
-            self._forget(queue)
-            _tell([*batch, *queue], settled=False)
+            for rider in taken:
+                rider.word.tell(settled)
 
-    async def _follow(self, waiting: list[Waiting], record: str) -> bool:
-        """Whether the request that leads has settled the record."""
-        word = self._new_word()
-        waiting.append(Waiting(record=record, word=word))
-        settled = await word.heard()
-        if settled is None:
-            self._forget(waiting)  # no word: the leader is gone, and nobody else may wait for it
+    async def _is_taken_along(self, account_id: str, record: str) -> bool:
+        rider = Rider(record=record, word=self._new_word())
+        self._waiting.setdefault(account_id, []).append(rider)
+        settled = await rider.word.heard(limit_ms=LINGER_MS)
+        if settled is None and not self._leave(account_id, rider):
+            rider.word = self._new_word()
+            settled = await rider.word.heard(limit_ms=WORD_LIMIT_MS)
         return settled is True
 
-    def _forget(self, queue: list[Waiting]) -> None:
-        for account_id in [name for name, others in self._waiting.items() if others is queue]:
+    def _leave(self, account_id: str, rider: Rider) -> bool:
+        """Whether the record still waited: nobody has taken it along, and now nobody will."""
+        waiting = self._waiting.get(account_id, [])
+        if rider not in waiting:
+            return False
+        waiting.remove(rider)
+        if not waiting:
             del self._waiting[account_id]
-
-
-def _tell(batch: Sequence[Waiting], *, settled: bool) -> None:
-    for waiting in batch:
-        waiting.word.tell(settled)
+        return True

@@ -21,9 +21,10 @@ async def settle(
     attempts: Sequence[Attempt] = (),
     candidate: Candidate | None = None,
     first_event_ms: int | None = None,
+    lingers: bool = True,
 ) -> None:
     """Tell the Wallet what the request used. ``first_event_ms`` is a time. Never raises: a hold that cannot be
-    settled is released by the Wallet itself, at $0, and reported there."""
+    settled is released by the Wallet itself, at $0, and reported there. ``lingers``: nobody waits for it."""
     record = UsageRecord(
         request_id=call.request_id,
         account_id=call.key.account_id,
@@ -45,7 +46,7 @@ async def settle(
     text = dump(record)
     for _ in range(SETTLE_TRIES):
         try:
-            await ports.settle(call.key.account_id, text)
+            await ports.settle(call.key.account_id, text, lingers=lingers)
         except PlatformError:
             continue
         return

@@ -1,7 +1,12 @@
-"""The Wallet's calls: a JSON text in, a JSON text out, one rule of wallet.py between."""
+"""The Wallet's calls: a JSON text in, a JSON text out, one rule of wallet.py between.
+
+A call takes along the records that are to be settled, so that most requests cost one call. They are settled first: a
+request that is repeated with its Idempotency-Key must find its answer settled.
+"""
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from gateway import wallet
@@ -11,44 +16,66 @@ from gateway.records import Grant, SpendCapPeriod, UsageRecord, dump
 from gateway.wallet import Store
 
 
-def call(store: Store, operation: str, text: str, *, account_id: str, now_ms: int) -> str:
-    """Run one operation by its name; raises FieldError for a text that does not fit."""
-    return OPERATIONS[operation](store, Fields.parse(text or "{}", operation), account_id, now_ms)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What a call answers, and when something that it wrote falls due."""
+
+    text: str
+    due_ms: int | None = None
 
 
-def _hold(store: Store, fields: Fields, account_id: str, now_ms: int) -> str:
+Rule = Callable[[Store, Fields, str, int], Reply]
+
+
+def call(store: Store, operation: str, text: str, *, account_id: str, now_ms: int, records: str = "") -> Reply:
+    """Settle ``records`` (a JSON list, or nothing) and run one operation by its name; raises FieldError for a text
+    that does not fit."""
+    if records:
+        _settle(store, records, now_ms)
+    reply = OPERATIONS[operation](store, Fields.parse(text or "{}", operation), account_id, now_ms)
+    return replace(reply, due_ms=now_ms) if records else reply
+
+
+def _settle(store: Store, records: str, now_ms: int) -> None:
+    for item in Fields.parse(f'{{"records":{records}}}', "settle").objects("records"):
+        wallet.settle(store, UsageRecord.from_fields(item), now_ms=now_ms)
+
+
+def _nothing(store: Store, fields: Fields, account_id: str, now_ms: int) -> Reply:
+    """A call that was made for its records alone."""
+    del store, fields, account_id, now_ms
+    return Reply(text="{}")
+
+
+def _hold(store: Store, fields: Fields, account_id: str, now_ms: int) -> Reply:
     del account_id, now_ms
-    return dump(wallet.hold(store, HoldRequest.from_fields(fields)))
+    request = HoldRequest.from_fields(fields)
+    return Reply(text=dump(wallet.hold(store, request)), due_ms=request.expires_ms)
 
 
-def _settle(store: Store, fields: Fields, account_id: str, now_ms: int) -> str:
-    del account_id
-    records = [UsageRecord.from_fields(item) for item in fields.objects("records")]
-    return json.dumps({"settled": [wallet.settle(store, record, now_ms=now_ms) for record in records]})
-
-
-def _acknowledge(store: Store, fields: Fields, account_id: str, now_ms: int) -> str:
+def _acknowledge(store: Store, fields: Fields, account_id: str, now_ms: int) -> Reply:
     del account_id, now_ms
     wallet.acknowledge(store, fields.texts("request_ids"))
-    return "{}"
+    return Reply(text="{}")
 
 
-def _credits(store: Store, fields: Fields, account_id: str, now_ms: int) -> str:
+def _credits(store: Store, fields: Fields, account_id: str, now_ms: int) -> Reply:
     key_id = fields.text("key_id")
     spent = {period: wallet.spent(store, key_id, period, now_ms=now_ms) for period in get_args(SpendCapPeriod)}
-    return json.dumps({"state": wallet.state(store, account_id).to_json(), "spent": spent})
+    return Reply(text=json.dumps({"state": wallet.state(store, account_id).to_json(), "spent": spent}))
 
 
-def _signed(rule: Callable[[Store, Fields, str, int], Any]) -> Callable[[Store, Fields, str, int], str]:
+def _signed(rule: Callable[[Store, Fields, str, int], Any]) -> Rule:
     """A call of the control plane: its nonce is used up in the same transaction as its effect."""
 
-    def run(store: Store, fields: Fields, account_id: str, now_ms: int) -> str:
+    def run(store: Store, fields: Fields, account_id: str, now_ms: int) -> Reply:
         if not wallet.use_nonce(store, fields.text("nonce"), now_ms=now_ms):
-            return json.dumps({"refused": "nonce_used"})
+            return Reply(text=json.dumps({"refused": "nonce_used"}))
         try:
-            return json.dumps(rule(store, fields.object("body"), account_id, now_ms))
+            answer = rule(store, fields.object("body"), account_id, now_ms)
         except FieldError as error:
-            return json.dumps({"refused": str(error)})
+            answer = {"refused": str(error)}
+        return Reply(text=json.dumps(answer), due_ms=now_ms)
 
     return run
 
@@ -76,9 +103,9 @@ def _replay(store: Store, body: Fields, account_id: str, now_ms: int) -> dict[st
     return {"records": wallet.replay(store, now_ms=now_ms)}
 
 
-OPERATIONS: dict[str, Callable[[Store, Fields, str, int], str]] = {
+OPERATIONS: dict[str, Rule] = {
     "hold": _hold,
-    "settle": _settle,
+    "settle": _nothing,
     "acknowledge": _acknowledge,
     "credits": _credits,
     "signed_grants": _signed(_grants),

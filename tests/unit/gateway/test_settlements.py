@@ -1,4 +1,4 @@
-"""Settling in batches: each record reaches its Wallet, whatever becomes of the request that settles for others."""
+"""Settling along with other calls: each record reaches its Wallet, whatever becomes of the call that takes it along."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,51 +6,44 @@ from collections.abc import Sequence
 import pytest
 
 from gateway.ports import PlatformError
-from gateway.settlements import MAX_BATCH_RECORDS, MAX_BATCHES, Settlements
+from gateway.settlements import LINGER_MS, MAX_RIDERS, WORD_LIMIT_MS, Settlements
 
 
 class MemoryWord:
-    """A word that a test may let fail to come."""
+    """A word whose time runs out when the test says so."""
 
     def __init__(self) -> None:
         self._told: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
+        self.limit_ms = 0
 
     def tell(self, settled: bool, /) -> None:
         if not self._told.done():
             self._told.set_result(settled)
 
+    async def heard(self, *, limit_ms: int) -> bool | None:
+        self.limit_ms = limit_ms
+        return await self._told
+
     def run_out(self) -> None:
         self._told.set_result(None)
 
-    async def heard(self) -> bool | None:
-        return await self._told
-
 
 class Wallet:
-    """Takes batches one at a time, each when the test lets it."""
+    """Notes the records of each call, and answers or fails."""
 
     def __init__(self) -> None:
-        self.batches: list[list[str]] = []
+        self.calls: list[list[str]] = []
         self.words: list[MemoryWord] = []
-        self._turns: list[asyncio.Future[None]] = []
+        self.fails = False
 
     def word(self) -> MemoryWord:
         self.words.append(MemoryWord())
         return self.words[-1]
 
     async def call(self, records: Sequence[str]) -> None:
-        self.batches.append(list(records))
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._turns.append(turn)
-        await turn
-
-    async def answer(self, number: int, error: Exception | None = None) -> None:
-        turn = self._turns[number]
-        if error is None:
-            turn.set_result(None)
-        else:
-            turn.set_exception(error)
-        await settle_down()
+        self.calls.append(list(records))
+        if self.fails:
+            raise PlatformError("gone")
 
 
 async def settle_down() -> None:
@@ -59,84 +52,125 @@ async def settle_down() -> None:
 
 
 async def start(settlements: Settlements, wallet: Wallet, *records: str) -> "list[asyncio.Task[None]]":
-    tasks = [asyncio.create_task(settlements.settle("acct", record, wallet.call)) for record in records]
+    tasks = [asyncio.create_task(settlements.settle("acct", record, wallet.call, lingers=True)) for record in records]
     await settle_down()
     return tasks
 
 
-async def test_what_comes_while_a_call_is_under_way_goes_with_the_next() -> None:
+async def run_out(wallet: Wallet, number: int) -> None:
+    wallet.words[number].run_out()
+    await settle_down()
+
+
+async def test_a_record_goes_along_with_the_next_call_to_its_wallet() -> None:
     wallet = Wallet()
-    tasks = await start(Settlements(wallet.word), wallet, "a", "b", "c")
+    settlements = Settlements(wallet.word)
+    tasks = await start(settlements, wallet, "a", "b")
 
-    await wallet.answer(0)
-    assert tasks[1].done() is False
-    await wallet.answer(1)
+    with settlements.riders("acct") as records:
+        taken = list(records)
+    await settle_down()
 
-    assert wallet.batches == [["a"], ["b", "c"]]
+    assert taken == ["a", "b"]
+    assert wallet.calls == []
     assert all(task.done() and task.exception() is None for task in tasks)
 
 
-async def test_accounts_do_not_wait_for_each_other() -> None:
+async def test_a_record_that_no_call_takes_along_is_settled_with_those_that_wait_beside_it() -> None:
+    wallet = Wallet()
+    tasks = await start(Settlements(wallet.word), wallet, "a", "b", "c")
+
+    await run_out(wallet, 1)
+
+    assert [word.limit_ms for word in wallet.words] == [LINGER_MS] * 3
+    assert wallet.calls == [["b", "a", "c"]]
+    assert all(task.done() and task.exception() is None for task in tasks)
+
+
+async def test_a_record_that_must_not_linger_is_settled_at_once() -> None:
     wallet = Wallet()
     settlements = Settlements(wallet.word)
-    await start(settlements, wallet, "a")
+    [waiting] = await start(settlements, wallet, "a")
 
-    other = asyncio.create_task(settlements.settle("other", "b", wallet.call))
+    await settlements.settle("acct", "b", wallet.call, lingers=False)
     await settle_down()
 
-    assert wallet.batches == [["a"], ["b"]]
-    await wallet.answer(1)
-    assert other.done()
-
-
-async def test_a_batch_that_fails_is_settled_by_each_of_its_requests() -> None:
-    wallet = Wallet()
-    leader, *others = await start(Settlements(wallet.word), wallet, "a", "b", "c")
-
-    await wallet.answer(0)
-    await wallet.answer(1, PlatformError("gone"))
-
-    assert wallet.batches[2:] == [["b"], ["c"]]
-    with pytest.raises(PlatformError):
-        await leader
-    await wallet.answer(2)
-    await wallet.answer(3)
-    assert all(task.done() and task.exception() is None for task in others)
-
-
-async def test_a_request_without_word_settles_for_itself_and_nobody_waits_for_that_leader_again() -> None:
-    wallet = Wallet()
-    settlements = Settlements(wallet.word)
-    _, waiting = await start(settlements, wallet, "a", "b")
-
-    wallet.words[0].run_out()
-    await settle_down()
-    await start(settlements, wallet, "c")
-
-    assert wallet.batches == [["a"], ["b"], ["c"]]
-    await wallet.answer(1)
+    assert wallet.calls == [["b", "a"]]
     assert waiting.done()
 
 
-async def test_a_request_hands_over_after_its_share_of_batches() -> None:
+async def test_a_record_waits_for_the_word_of_a_call_that_takes_longer_than_it_lingers() -> None:
     wallet = Wallet()
     settlements = Settlements(wallet.word)
-    [leader] = await start(settlements, wallet, "first")
-    for number in range(MAX_BATCHES):
-        await start(settlements, wallet, f"record {number}")
-        await wallet.answer(number)
-    await start(settlements, wallet, "late")
+    [task] = await start(settlements, wallet, "a")
 
-    await wallet.answer(MAX_BATCHES)
+    with settlements.riders("acct"):
+        await run_out(wallet, 0)
+        assert task.done() is False
+    await settle_down()
 
-    assert leader.done()
-    assert wallet.batches[-1] == ["late"]
+    assert wallet.words[1].limit_ms == WORD_LIMIT_MS
+    assert wallet.calls == []
+    assert task.done()
 
 
-async def test_a_full_queue_is_passed_by() -> None:
+async def test_accounts_do_not_take_each_others_records_along() -> None:
     wallet = Wallet()
-    records = [str(number) for number in range(MAX_BATCH_RECORDS + 2)]
+    settlements = Settlements(wallet.word)
+    [task] = await start(settlements, wallet, "a")
 
-    await start(Settlements(wallet.word), wallet, *records)
+    with settlements.riders("other") as records:
+        assert records == []
+    await settle_down()
 
-    assert wallet.batches == [["0"], [records[-1]]]
+    assert task.done() is False
+
+
+async def test_records_of_a_call_that_fails_are_settled_by_each_request_itself() -> None:
+    wallet = Wallet()
+    settlements = Settlements(wallet.word)
+    tasks = await start(settlements, wallet, "a", "b")
+
+    with pytest.raises(PlatformError), settlements.riders("acct"):
+        raise PlatformError("gone")
+    await settle_down()
+
+    assert wallet.calls == [["a"], ["b"]]
+    assert all(task.exception() is None for task in tasks)
+
+
+async def test_a_request_that_never_hears_settles_for_itself() -> None:
+    wallet = Wallet()
+    settlements = Settlements(wallet.word)
+    [task] = await start(settlements, wallet, "a")
+    with settlements.riders("acct"):
+        await run_out(wallet, 0)
+
+        await run_out(wallet, 1)
+
+        assert wallet.calls == [["a"]]
+        assert task.done()
+
+
+async def test_a_failure_of_its_own_call_reaches_the_request() -> None:
+    wallet = Wallet()
+    wallet.fails = True
+    [task] = await start(Settlements(wallet.word), wallet, "a")
+
+    await run_out(wallet, 0)
+
+    assert isinstance(task.exception(), PlatformError)
+
+
+@pytest.mark.parametrize(("waiting", "taken"), [(MAX_RIDERS, MAX_RIDERS), (MAX_RIDERS + 1, MAX_RIDERS)])
+async def test_a_call_takes_a_bounded_number_along(waiting: int, taken: int) -> None:
+    wallet = Wallet()
+    settlements = Settlements(wallet.word)
+    await start(settlements, wallet, *map(str, range(waiting)))
+
+    with settlements.riders("acct") as first:
+        pass
+    with settlements.riders("acct") as then:
+        pass
+
+    assert [len(first), len(then)] == [taken, waiting - taken]

@@ -83,8 +83,8 @@ def funded(amount: int) -> MemoryStore:
 
 def hold(store: MemoryStore, request: HoldRequest) -> HoldReply:
     """By way of the Wallet's call, so that its texts are tested too."""
-    text = call(store, "hold", dump(request), account_id=ACCOUNT, now_ms=request.now_ms)
-    return HoldReply.from_fields(Fields.parse(text, "hold reply"))
+    reply = call(store, "hold", dump(request), account_id=ACCOUNT, now_ms=request.now_ms)
+    return HoldReply.from_fields(Fields.parse(reply.text, "hold reply"))
 
 
 def settle(store: MemoryStore, usage_record: UsageRecord, *, now_ms: int = NOW_MS) -> bool:
