@@ -1,7 +1,7 @@
 """The hold of a request: the most that it can cost, and what the Wallet answers when asked for it."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from gateway.errors import UnsupportedParameter
@@ -9,7 +9,7 @@ from gateway.fields import Fields
 from gateway.money import NOTHING, NanoUsd
 from gateway.ports import Document
 from gateway.pricing import most_it_can_cost, output_tokens_within
-from gateway.records import KeyLimits
+from gateway.records import KeyLimits, to_plain
 from gateway.routing import Call, Candidate
 
 # A token stands for at least one byte of the text that it came from, and the JSON of a request is never shorter than
@@ -57,7 +57,8 @@ class HoldRequest:
     expires_ms: int
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        plain: dict[str, Any] = to_plain(self)
+        return plain
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "HoldRequest":
@@ -107,7 +108,8 @@ class HoldReply:
     first_cost_nano_usd: NanoUsd | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        plain: dict[str, Any] = to_plain(self)
+        return plain
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "HoldReply":

@@ -4,9 +4,6 @@ Each record is a frozen value with ``to_json`` (a plain JSON object) and ``from_
 FieldError, what does not fit). Amounts are nano-USD, prices pico-USD per token, times milliseconds since 1970 UTC.
 """
 
-import json
-from typing import Any
-
 from gateway.records.catalogue import (
     CATALOGUE_KV_KEY,
     Catalogue,
@@ -19,6 +16,7 @@ from gateway.records.catalogue import (
 )
 from gateway.records.grants import Grant, GrantKind, WalletState
 from gateway.records.keys import API_KEY_KV_PREFIX, KeyLimits, KeyRecord, KeyState, SpendCapPeriod, key_kv_name
+from gateway.records.plain import dump, to_plain
 from gateway.records.prices import Peak, PriceRow, Rates, Tier
 from gateway.records.usage import (
     DEAD_LETTERS_KV_PREFIX,
@@ -60,9 +58,5 @@ __all__ = [
     "dead_letters_kv_name",
     "dump",
     "key_kv_name",
+    "to_plain",
 ]
-
-
-def dump(record: Any) -> str:
-    """The compact JSON text of a record."""
-    return json.dumps(record.to_json(), separators=(",", ":"), ensure_ascii=False)

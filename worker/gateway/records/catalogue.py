@@ -1,9 +1,10 @@
 """The catalogue: providers, models, the targets that serve them, and how those are doing."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from gateway.fields import Fields
+from gateway.records.plain import to_plain
 from gateway.records.prices import PriceRow
 
 CATALOGUE_KV_KEY = "catalogue"
@@ -133,9 +134,9 @@ class Catalogue:
         return {
             "version": self.version,
             "published_at_ms": self.published_at_ms,
-            "providers": [asdict(provider) for provider in self.providers.values()],
-            "models": [asdict(model) for model in self.models.values()],
-            "health": [asdict(health) for health in self.health.values()],
+            "providers": to_plain(list(self.providers.values())),
+            "models": to_plain(list(self.models.values())),
+            "health": to_plain(list(self.health.values())),
         }
 
     @classmethod

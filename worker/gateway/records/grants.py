@@ -1,10 +1,11 @@
 """Money that goes down to a Wallet, and the sums of one."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from gateway.fields import Fields
 from gateway.money import NanoUsd
+from gateway.records.plain import to_plain
 
 GrantKind = Literal["credit", "trial", "top_up", "refund", "reversal"]
 
@@ -18,7 +19,8 @@ class Grant:
     amount_nano_usd: NanoUsd
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        plain: dict[str, Any] = to_plain(self)
+        return plain
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "Grant":
@@ -49,7 +51,8 @@ class WalletState:
         return NanoUsd(self.balance_nano_usd - self.held_nano_usd)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        plain: dict[str, Any] = to_plain(self)
+        return plain
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "WalletState":

@@ -1,10 +1,11 @@
 """API keys as the edge knows them."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from gateway.fields import Fields
 from gateway.money import NanoUsd
+from gateway.records.plain import to_plain
 
 API_KEY_KV_PREFIX = "key:"
 
@@ -52,7 +53,8 @@ class KeyRecord:
     version: int
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        plain: dict[str, Any] = to_plain(self)
+        return plain
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "KeyRecord":

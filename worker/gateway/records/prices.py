@@ -1,10 +1,11 @@
 """What a target's tokens cost: rows of rates, with their tiers and their peak hours."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.fields import FieldError, Fields
 from gateway.money import PicoUsd
+from gateway.records.plain import to_plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,8 @@ class PriceRow:
     source: str
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        plain: dict[str, Any] = to_plain(self)
+        return plain
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "PriceRow":

@@ -1,10 +1,11 @@
 """What a request used and what it cost."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from gateway.fields import FieldError, Fields
 from gateway.money import NanoUsd
+from gateway.records.plain import to_plain
 
 UsageState = Literal["complete", "partial", "failed", "abandoned"]
 DEAD_LETTERS_KV_PREFIX = "dead:"
@@ -51,7 +52,8 @@ class Attempt:
     ms: int
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        plain: dict[str, Any] = to_plain(self)
+        return plain
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "Attempt":
@@ -90,7 +92,8 @@ class UsageRecord:
     total_ms: int
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        plain: dict[str, Any] = to_plain(self)
+        return plain
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "UsageRecord":
