@@ -39,12 +39,16 @@ class Reconciliation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Movement:
-    """An amount of the payment that comes to the account (or, negative, leaves it), and the provider's fee in it."""
+    """An amount of the payment that comes to the account (or, negative, leaves it), and the provider's fee in it.
+
+    ``after`` is what came back of the same dispute before: its parts are rounded as one.
+    """
 
     id: str
     kind: Literal["top_up", "refund", "reversal"]
     amount: int
     provider_fee: NanoUsd = NOTHING
+    after: int = 0
 
 
 def reconcile(topup: TopUp, state: ProviderState, *, now_ms: int) -> Reconciliation:
@@ -168,10 +172,13 @@ def _dispute_movements(
         uncovered[refund.id] -= part
         covered += part
         covered_by_resolution += 0 if is_later else part
-        movements.append(_Movement(id=f"{fact}:covered:{refund.id}", kind="reversal", amount=part))
+        came_back = covered - part + (disputed - max(lost, covered_by_resolution) if is_later else 0)
+        movements.append(_Movement(id=f"{fact}:covered:{refund.id}", kind="reversal", amount=part, after=came_back))
     if dispute.status != "open":
         released = disputed - max(lost, covered_by_resolution)
-        movements.append(_Movement(id=f"{fact}:released", kind="reversal", amount=released))
+        movements.append(
+            _Movement(id=f"{fact}:released", kind="reversal", amount=released, after=covered_by_resolution)
+        )
     return movements
 
 
@@ -179,7 +186,7 @@ def _transfers(topup: TopUp, movement: _Movement, now_ms: int) -> list[Transfer]
     """A movement as transfers. The account and the fee that it was charged share it in the proportion in which they
     shared the payment, so that a refund of a half takes back a half of each."""
     external, fee = ledger.external_of(topup.provider), movement.provider_fee
-    share = abs(movement.amount) * topup.credited_nano_usd // topup.amount_nano_usd
+    share = _share(topup, movement.after + abs(movement.amount)) - _share(topup, movement.after)
     sign = 1 if movement.amount > 0 else -1
     own = ledger.balance_of(topup.account_id)
     flows: tuple[tuple[str, TransferKind, str, int], ...] = (
@@ -200,6 +207,11 @@ def _transfers(topup: TopUp, movement: _Movement, now_ms: int) -> list[Transfer]
         for transfer_id, kind, other, amount in flows
         if amount
     ]
+
+
+def _share(topup: TopUp, gross: int) -> int:
+    """The account's part of so much of the payment, rounded down."""
+    return gross * topup.credited_nano_usd // topup.amount_nano_usd
 
 
 def _charged_fee(topup: TopUp, capture: Capture) -> NanoUsd:
