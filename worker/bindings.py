@@ -10,11 +10,13 @@ from pyodide.ffi import JsException, JsProxy, jsnull
 from workers import import_from_javascript
 
 from gateway.app import where
+from gateway.circuits import Circuits
 from gateway.fields import FieldError, Fields
+from gateway.key_pool import KeyPool
 from gateway.ports import PlatformError, StreamFacts, UpstreamCall, UpstreamReply
 from gateway.records import CATALOGUE_KV_KEY, Catalogue, KeyRecord, key_kv_name
 from gateway.settlements import Settlements
-from relays import facts_from_json
+from relays import LatePipe, facts_from_json
 from upstream import Upstreams
 from webapi import to_object
 
@@ -90,6 +92,8 @@ class JsWord:
 
 
 _SETTLEMENTS = Settlements(JsWord)
+_CIRCUITS = Circuits()
+_KEY_POOL = KeyPool()
 
 
 class EdgePorts:
@@ -102,6 +106,14 @@ class EdgePorts:
     @property
     def internal_secret(self) -> str:
         return str(ENV.INTERNAL_SECRET)
+
+    @property
+    def circuits(self) -> Circuits:
+        return _CIRCUITS
+
+    @property
+    def key_pool(self) -> KeyPool:
+        return _KEY_POOL
 
     @property
     def top_up_url(self) -> str:
@@ -119,6 +131,16 @@ class EdgePorts:
         task = asyncio.ensure_future(self._lifetime.run(work))
         _BACKGROUND.add(task)
         task.add_done_callback(_background_done)
+
+    async def pause(self, ms: int) -> None:
+        await asyncio.sleep(ms / 1000)
+
+    async def finished(self, work: "asyncio.Future[Any]", *, within_ms: int) -> bool:
+        done, _ = await asyncio.wait({work}, timeout=within_ms / 1000)
+        return bool(done)
+
+    def late_body(self) -> LatePipe:
+        return LatePipe()
 
     def log(self, event: str, **facts: str | int | None) -> None:
         log(event, **facts)

@@ -1,5 +1,6 @@
 """How long a call to a provider may take, step by step and as a whole."""
 
+import asyncio
 from collections.abc import Awaitable
 from typing import Any
 
@@ -30,6 +31,9 @@ class Deadline:
             aborted = self._controller.signal.aborted
             self.end()
             raise (UpstreamSilent if aborted else UpstreamFailed)(error.name) from error
+        except asyncio.CancelledError:
+            self.abort()
+            raise
         finally:
             js.clearTimeout(timer)
 

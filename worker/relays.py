@@ -162,6 +162,25 @@ class EditedRelay:
         return isinstance(waiting, int) and waiting < 0  # null where the caller has left
 
 
+class LatePipe:
+    """The LateBody port: a native pipe that is written to until the stream that follows is there."""
+
+    def __init__(self) -> None:
+        pipe = js.IdentityTransformStream.new()
+        self.body = OpaqueBody(pipe.readable)
+        self._writable = pipe.writable
+
+    async def write(self, piece: bytes) -> bool:
+        return await _write(self._writable, piece)
+
+    async def pass_on(self, body: str | OpaqueBody) -> None:
+        source: Any = js.Response.new(body).body if isinstance(body, str) else body
+        await _quietly(source.pipeTo(self._writable))
+
+    async def close(self) -> None:
+        await _quietly(self._writable.close())
+
+
 async def read_copy(body: JsProxy, *, idle_timeout_ms: int) -> StreamFacts:
     """Meter the copy of a stream, in pieces as large as come in half a second."""
     reader, meter, at_least = body.getReader(_BYOB), StreamMeter(), 1

@@ -24,9 +24,11 @@ def answer(call: Call, committed: Committed, ports: Ports) -> Response:
     headers = trace(committed.attempts, committed.candidate)
     if committed.document is not None:
         return _whole(call, committed, committed.document, headers, ports)
+    headers |= {"content-type": EVENT_STREAM, "cache-control": "no-cache", "x-accel-buffering": "no"}
+    if committed.is_read:
+        return _whole_stream(call, committed, headers, ports)
     relay = _relay(call, committed)
     ports.background(_settle_stream(call, committed, relay, ports))
-    headers |= {"content-type": EVENT_STREAM, "cache-control": "no-cache", "x-accel-buffering": "no"}
     return Response(body=relay.body, headers=headers)
 
 
@@ -41,6 +43,15 @@ def _whole(call: Call, committed: Committed, document: Document, headers: dict[s
     return Response(body=document.as_body(), headers=headers)
 
 
+def _whole_stream(call: Call, committed: Committed, headers: dict[str, str], ports: Ports) -> Response:
+    """A stream that was read to its end, as one piece."""
+    facts = committed.head_facts
+    edit = _editor(call, committed, StreamFacts())
+    body = edit.feed(committed.head) + edit.end(facts)
+    ports.background(_settle(call, committed, _charge(call, committed, facts), ports))
+    return Response(body=body.decode(errors="replace"), headers=headers)
+
+
 def _relay(call: Call, committed: Committed) -> Relay:
     """The native way where the provider's events may pass as they are, else the edited one."""
     idle_timeout_ms = committed.candidate.provider.idle_timeout_ms
@@ -53,12 +64,18 @@ def _relay(call: Call, committed: Committed) -> Relay:
             end=lambda facts: _native_ending(merge(committed.head_facts, facts)),
         )
 
+    edit = _editor(call, committed, committed.head_facts)
+    return committed.reply.relay_edited(committed.head, rest=committed.rest, edit=edit, idle_timeout_ms=idle_timeout_ms)
+
+
+def _editor(call: Call, committed: Committed, head_facts: StreamFacts) -> StreamEditor:
+    """``head_facts`` is what was seen before the editor began to be told."""
+
     def ending(facts: StreamFacts, defaults: dict[str, Any]) -> bytes:
-        return _edited_ending(call, committed, merge(committed.head_facts, facts), defaults)
+        return _edited_ending(call, committed, merge(head_facts, facts), defaults)
 
     defaults = _defaults(call, committed, "chat.completion.chunk")
-    edit = StreamEditor(dialect, defaults=defaults, ending=ending)
-    return committed.reply.relay_edited(committed.head, rest=committed.rest, edit=edit, idle_timeout_ms=idle_timeout_ms)
+    return StreamEditor(committed.candidate.dialect, defaults=defaults, ending=ending)
 
 
 async def _settle_stream(call: Call, committed: Committed, relay: Relay, ports: Ports) -> None:

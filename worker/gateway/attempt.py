@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.causes import Cause, ProviderError, classify
+from gateway.charging import is_whole
 from gateway.fields import FieldError, Fields
 from gateway.metering import StreamMeter, error_object, usage_object
 from gateway.ports import (
@@ -24,6 +25,7 @@ from gateway.sse import DONE, EventTooLarge, Splitter, parse_event
 
 MAX_ERROR_BODY_BYTES = 64 * 1024
 MAX_HEAD_BYTES = 2**20
+MAX_WHOLE_BYTES = 16 * 2**20
 MAX_PROVIDER_MESSAGE_CHARS = 500
 
 
@@ -40,7 +42,10 @@ class AttemptFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
-    """A target that has begun to answer: the whole document, or the head of a stream and the reply to read on from."""
+    """A target that has begun to answer: the whole document, or the head of a stream and the reply to read on from.
+
+    ``is_read``: ``head`` is all of the stream, to its end.
+    """
 
     candidate: Candidate
     attempts: tuple[Attempt, ...]
@@ -50,16 +55,17 @@ class Committed:
     head: bytes = b""
     rest: bytes = b""
     head_facts: StreamFacts
+    is_read: bool = False
 
 
 async def attempt(
-    call: Call, candidate: Candidate, ports: Ports, *, max_tokens: int | None, until_ms: int
+    call: Call, candidate: Candidate, ports: Ports, *, key: str | None, max_tokens: int | None, until_ms: int
 ) -> Committed:
+    """Ask one target with one key (None: there is none); raises AttemptFailed."""
     provider = candidate.provider
-    document = outgoing(call, candidate, max_tokens=max_tokens)
-    key = ports.secret(provider.api_key_env)
-    if key is None:
+    if key is None and provider.api_key_env:
         raise AttemptFailed(Cause.OUR_KEY)
+    document = outgoing(call, candidate, max_tokens=max_tokens)
     remaining_ms = min(provider.total_timeout_ms, until_ms - ports.now_ms())
     if remaining_ms <= 0:
         raise AttemptFailed(Cause.TIMEOUT)
@@ -68,25 +74,26 @@ async def attempt(
         if reply.status != 200:
             raise await _refused(reply, candidate)
         if call.stream:
-            return await _commit_stream(reply, candidate, ports)
+            committed = await _commit_stream(reply, candidate, ports)
+            return await _read_whole(committed) if call.whole else committed
         return await _commit_document(reply, candidate, ports)
     except UpstreamSilent as error:
         raise AttemptFailed(Cause.TIMEOUT, status=reply.status) from error
     except UpstreamFailed as error:
         raise AttemptFailed(Cause.CONNECT, status=reply.status) from error
-    except AttemptFailed:
+    except BaseException:  # also where the call is given up
         reply.close()
         raise
 
 
 async def _send(
-    call: Call, candidate: Candidate, document: Document, key: str, ports: Ports, *, remaining_ms: int
+    call: Call, candidate: Candidate, document: Document, key: str | None, ports: Ports, *, remaining_ms: int
 ) -> UpstreamReply:
     provider = candidate.provider
     outbound = UpstreamCall(
         url=f"{provider.base_url.rstrip('/')}/chat/completions",
         headers={
-            "authorization": f"Bearer {key}",
+            **({} if key is None else {"authorization": f"Bearer {key}"}),
             "content-type": "application/json",
             "accept": "text/event-stream" if call.stream else "application/json",
         },
@@ -193,6 +200,28 @@ async def _commit_stream(reply: UpstreamReply, candidate: Candidate, ports: Port
             )
         if facts.done or len(head) > MAX_HEAD_BYTES:
             raise AttemptFailed(Cause.EMPTY_ANSWER, status=reply.status)
+
+
+async def _read_whole(committed: Committed) -> Committed:
+    """A stream read to its end, for a caller who wants all of the answer or another target's."""
+    reply, candidate = committed.reply, committed.candidate
+    splitter, meter, body = Splitter(), StreamMeter(), b""
+    piece: bytes | None = committed.head
+    while piece is not None:
+        meter.feed(piece)
+        for raw in _feed(splitter, piece, reply.status):
+            _has_content(raw)  # raises for an event that cannot be read
+        body += piece
+        if len(body) > MAX_WHOLE_BYTES:
+            raise AttemptFailed(Cause.MALFORMED, status=reply.status)
+        piece = await reply.read(timeout_ms=candidate.provider.idle_timeout_ms)
+    meter.end()
+    facts = meter.facts()
+    if facts.error is not None:
+        raise _failed_inside_200(facts.error, candidate, reply.status)
+    if not is_whole(facts):
+        raise AttemptFailed(Cause.CUT_STREAM, status=reply.status)
+    return replace(committed, head=body, rest=b"", head_facts=facts, is_read=True)
 
 
 def _feed(splitter: Splitter, piece: bytes, status: int) -> list[bytes]:

@@ -1,5 +1,7 @@
 """Who is calling, and whether the key may do what is asked."""
 
+from collections.abc import Sequence
+
 from gateway.credentials import hash_api_key, is_api_key
 from gateway.errors import InvalidApiKey, ModelNotAllowed, ServiceUnavailable
 from gateway.http import Request
@@ -27,10 +29,12 @@ async def authenticate(request: Request, ports: Ports) -> KeyRecord:
     return key
 
 
-def admit(key: KeyRecord, model: str) -> None:
-    """Raises ModelNotAllowed for a model outside the key's allow-list."""
-    if key.models is not None and model not in key.models:
-        raise ModelNotAllowed(f"This key may not use the model {model!r}.", param="model")
+def admit(key: KeyRecord, models: Sequence[str]) -> None:
+    """Raises ModelNotAllowed for a model outside the key's allow-list, also for one to fall back on."""
+    for model in models if key.models is not None else ():
+        if model not in (key.models or ()):
+            param = "model" if model == models[0] else "models"
+            raise ModelNotAllowed(f"This key may not use the model {model!r}.", param=param)
 
 
 def _bearer(request: Request) -> str:

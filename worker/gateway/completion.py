@@ -3,22 +3,26 @@
 Authenticate, read, admit, resolve, hold, forward to the commit point, pass the answer on, settle what it cost.
 """
 
+import asyncio
 from dataclasses import replace
 
 from gateway.answering import answer
 from gateway.attempt import Committed
 from gateway.auth import admit, authenticate
 from gateway.charging import FAILED
-from gateway.errors import InvalidRequest, RequestTooLarge, UnsupportedMediaType
+from gateway.errors import InsufficientBalance, InvalidRequest, RequestTooLarge, UnsupportedMediaType
 from gateway.failover import AllFailed, forward
 from gateway.holding import Grip, take_hold
 from gateway.http import JSON, Exchange, Request, Response
+from gateway.lateness import answer_late
 from gateway.ports import BodyTooLarge, Document, NotJson, Ports
 from gateway.routing import Call, Candidate, read_call, read_catalogue, resolve
 from gateway.settling import public_attempts, settle, trace
 
 MAX_BODY_BYTES = 20 * 2**20
 MAX_IDEMPOTENCY_KEY_CHARS = 255
+COMMIT_WAIT_MS = 10_000
+"""How long the status line of a stream waits for a target that answers."""
 
 
 async def complete(exchange: Exchange, ports: Ports) -> Response:
@@ -29,16 +33,36 @@ async def complete(exchange: Exchange, ports: Ports) -> Response:
     call = read_call(
         document,
         size_bytes,
+        header=exchange.request.header,
         request_id=exchange.id,
         key=key,
         started_at_ms=started_at_ms,
         idempotency_key=_idempotency_key(exchange.request),
     )
-    admit(key, call.model)
-    candidates = resolve(call, await read_catalogue(ports))
-    grip = await take_hold(call, candidates, ports)
-    committed = await _forward(call, candidates, grip, ports)
-    response = answer(replace(call, max_tokens=grip.max_tokens), committed, ports)
+    admit(key, call.models)
+    candidates, grip = await _hold(call, resolve(call, await read_catalogue(ports)), ports)
+    held = replace(call, max_tokens=grip.max_tokens)
+    if not call.stream:
+        return _answer(held, await _forward(call, candidates, grip, ports), grip, ports)
+    work = asyncio.ensure_future(_forward(call, candidates, grip, ports))
+    if await ports.finished(work, within_ms=COMMIT_WAIT_MS):
+        return _answer(held, work.result(), grip, ports)
+    return answer_late(work, lambda committed: _answer(held, committed, grip, ports), grip.headers, ports)
+
+
+async def _hold(call: Call, candidates: tuple[Candidate, ...], ports: Ports) -> tuple[tuple[Candidate, ...], Grip]:
+    """The hold, and for whom: a wallet that cannot pay for the models to fall back on may pay for the first."""
+    try:
+        return candidates, await take_hold(call, candidates, ports)
+    except InsufficientBalance:
+        first = tuple(candidate for candidate in candidates if candidate.model.id == call.model)
+        if not first or len(first) == len(candidates):
+            raise
+        return first, await take_hold(call, first, ports)
+
+
+def _answer(call: Call, committed: Committed, grip: Grip, ports: Ports) -> Response:
+    response = answer(call, committed, ports)
     response.headers.update(grip.headers)
     return response
 

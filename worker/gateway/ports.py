@@ -3,11 +3,16 @@
 Two families of adapters serve them: webapi.py and bindings.py in workerd, and the stateful fakes of the tests.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NewType, Protocol
+from typing import TYPE_CHECKING, Any, NewType, Protocol
 
 from gateway.records import Catalogue, KeyRecord
+
+if TYPE_CHECKING:  # they know candidates, and so documents
+    from gateway.circuits import Circuits
+    from gateway.key_pool import KeyPool
 
 OpaqueBody = NewType("OpaqueBody", object)
 """A body that stays with the platform: a native stream, or a document to be written by its JSON engine."""
@@ -148,11 +153,33 @@ class UpstreamReply(Protocol):
         """Stop reading and drop the connection."""
 
 
+class LateBody(Protocol):
+    """A body that the caller has before its content is known."""
+
+    body: OpaqueBody
+
+    async def write(self, piece: bytes) -> bool:
+        """Whether the caller is still there to take it."""
+
+    async def pass_on(self, body: "str | OpaqueBody") -> None:
+        """The rest of it, to its end."""
+
+    async def close(self) -> None: ...
+
+
 class Ports(Protocol):
     """Everything outside the gateway that a request touches."""
 
     @property
     def internal_secret(self) -> str: ...
+
+    @property
+    def circuits(self) -> "Circuits":
+        """What this isolate found out about targets."""
+
+    @property
+    def key_pool(self) -> "KeyPool":
+        """Which of the operator's keys rest in this isolate."""
 
     @property
     def top_up_url(self) -> str:
@@ -166,11 +193,18 @@ class Ports(Protocol):
     def background(self, work: Awaitable[None]) -> None:
         """Carry on with ``work`` after the response; it must not raise."""
 
+    async def pause(self, ms: int) -> None: ...
+
+    async def finished(self, work: "asyncio.Future[Any]", *, within_ms: int) -> bool:
+        """Wait for the work, but not longer than this; whether it has ended, well or not."""
+
+    def late_body(self) -> LateBody: ...
+
     def log(self, event: str, **facts: str | int | None) -> None:
         """One structured line: ids, codes and counts, never text of a caller or a provider."""
 
     def secret(self, name: str) -> str | None:
-        """A provider's API key, by the name that the catalogue gives it."""
+        """A provider's API keys, separated by commas, by the name that the catalogue gives them."""
 
     async def find_key(self, key_sha256: str) -> KeyRecord | None:
         """None where there is no such key; raises PlatformError when that cannot be told."""

@@ -58,6 +58,7 @@ def trace(attempts: Sequence[Attempt], candidate: Candidate | None) -> dict[str,
     headers = {"x-haotokai-attempts": json.dumps(public_attempts(attempts), separators=(",", ":"))}
     if candidate is not None:
         headers["x-haotokai-provider"] = candidate.provider.name
+        headers["x-haotokai-model"] = candidate.model.id
     return headers
 
 

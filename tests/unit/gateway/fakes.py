@@ -3,6 +3,7 @@
 The Wallets are the real rules over SQLite in memory; providers answer as scripted; KV is a dict.
 """
 
+import asyncio
 import json
 import sqlite3
 import weakref
@@ -12,11 +13,14 @@ from typing import Any
 
 from gateway import wallet
 from gateway.app import serve
+from gateway.circuits import Circuits
 from gateway.credentials import hash_api_key
 from gateway.fields import Fields
-from gateway.http import Request, Response
+from gateway.http import Request
+from gateway.key_pool import KeyPool
 from gateway.money import NANO_PER_USD, NanoUsd
 from gateway.ports import (
+    OpaqueBody,
     PlatformError,
     UpstreamCall,
     UpstreamReply,
@@ -57,12 +61,34 @@ class MemoryStore:
         return [UsageRecord.from_fields(Fields.parse(text, "record")) for text in texts]
 
 
+class MemoryLateBody:
+    """What a caller who is kept waiting gets, or one who does not wait."""
+
+    def __init__(self, *, caller_leaves: bool) -> None:
+        self.body = OpaqueBody(self)
+        self.text = ""
+        self.rest: str | OpaqueBody = ""
+        self._caller_leaves = caller_leaves
+
+    async def write(self, piece: bytes) -> bool:
+        self.text += piece.decode()
+        return not self._caller_leaves
+
+    async def pass_on(self, body: str | OpaqueBody) -> None:
+        self.rest = body  # as a relay, it has its text only once it has ended
+
+    async def close(self) -> None:
+        return
+
+
 class FakePorts:
     """The Ports of one edge with its KV, Wallets and providers."""
 
     def __init__(self, *, catalogue: Catalogue | None = None, balance_usd: int = 1) -> None:
         self.internal_secret = INTERNAL_SECRET
         self.top_up_url = "https://example.com/portal"
+        self.circuits = Circuits()
+        self.key_pool = KeyPool()
         self.clock = Clock()
         self.upstream = Upstream(self.clock)
         self.keys: dict[str, KeyRecord] = {}
@@ -74,6 +100,8 @@ class FakePorts:
         self.logs: list[dict[str, str | int | None]] = []
         self._background: list[Awaitable[None]] = []
         self._ids = 0
+        self.late_times = 0
+        self.caller_leaves = False
         self.add_key(API_KEY, key_record())
         self.grant(balance_usd * NANO_PER_USD)
 
@@ -86,6 +114,22 @@ class FakePorts:
 
     def background(self, work: Awaitable[None]) -> None:
         self._background.append(work)
+
+    async def pause(self, ms: int) -> None:
+        self.clock.advance(ms)
+
+    async def finished(self, work: "asyncio.Future[Any]", *, within_ms: int) -> bool:
+        """The work's time is the clock's, so it ends at once; ``late_times`` says how often that took too long."""
+        if self.late_times:
+            self.late_times -= 1
+            self.clock.advance(within_ms)
+            await asyncio.sleep(0)
+            return False
+        await asyncio.wait({work})
+        return True
+
+    def late_body(self) -> MemoryLateBody:
+        return MemoryLateBody(caller_leaves=self.caller_leaves)
 
     def log(self, event: str, **facts: str | int | None) -> None:
         self.logs.append({"event": event, **facts})
@@ -195,7 +239,7 @@ async def ask(
 async def ask_with(request: Request, ports: FakePorts) -> Answer:
     response = await serve(request, ports)
     await ports.finish()
-    return Answer(status=response.status, headers=response.headers, text=_text(response))
+    return Answer(status=response.status, headers=response.headers, text=_text(response.body))
 
 
 def chat_request(document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Request:
@@ -217,10 +261,11 @@ async def chat(
     return await ask_with(chat_request(body, headers), ports)
 
 
-def _text(response: Response) -> str:
-    body: object = response.body
+def _text(body: object) -> str:
     if isinstance(body, DictDocument):
         return json.dumps(body.values)
+    if isinstance(body, MemoryLateBody):
+        return body.text + _text(body.rest)
     if isinstance(body, ScriptedRelay):
         return body.output.decode()
     assert isinstance(body, str)

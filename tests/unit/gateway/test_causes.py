@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from gateway.attempt import AttemptFailed
 from gateway.causes import Cause, ProviderError, Rule, classify
 from gateway.failover import GiveUp, TryNext, judge
 from gateway.providers import DIALECTS
-from tests.unit.gateway.catalogues import catalogue, model, target
+from gateway.routing import Candidate
+from tests.unit.gateway.catalogues import FLAT, PROVIDERS, catalogue, model, target
 from tests.unit.gateway.catalogues import two_targets as served_by
 from tests.unit.gateway.fakes import Answer, FakePorts, chat
 from tests.unit.gateway.provider_errors import WORDED, Worded
@@ -43,12 +45,23 @@ PRIVATE = (
 )
 ANSWER = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "from the mirror"}}]}
 
+CANDIDATE = Candidate(
+    model=model("deepseek-chat", target("mirror", "m")),
+    target=target("mirror", "m"),
+    provider=PROVIDERS["mirror"],
+    price=FLAT,
+)
+
 worded = pytest.mark.parametrize("error", WORDED, ids=lambda error: error.name)
 
 
 @pytest.mark.parametrize("cause", Cause)
 def test_what_the_request_itself_caused_is_given_up_and_all_else_tried_elsewhere(cause: Cause) -> None:
-    assert judge(cause) == (GiveUp() if cause in THE_CALLER_S else TryNext())
+    decision = judge(AttemptFailed(cause), CANDIDATE, is_second=False, is_last=False)
+
+    assert isinstance(decision, GiveUp) == (cause in (Cause.CONTENT_FILTER, Cause.BAD_REQUEST))
+    if cause is Cause.CONTEXT_LENGTH:
+        assert decision == TryNext(context_length=CANDIDATE.context_length)
 
 
 @worded

@@ -1,10 +1,12 @@
 """Which target is asked next, when an answer counts as begun, and what is told when none did."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from gateway.attempt import MAX_ERROR_BODY_BYTES, MAX_HEAD_BYTES, MAX_PROVIDER_MESSAGE_CHARS
+from gateway.circuits import FAILURES_TO_OPEN
 from gateway.failover import MAX_ATTEMPTS
 from gateway.ports import UpstreamFailed, UpstreamSilent
 from gateway.sse import MAX_EVENT_BYTES
@@ -48,7 +50,7 @@ FAILS_WHOLE: list[tuple[str, Reply | UpstreamFailed]] = [
     ("empty_answer", json_reply({"choices": [{"message": None}]})),
     ("server_error", json_reply({"error": {"message": "m"}})),
     ("server_error", json_reply(whole_answer(error={"message": "m"}))),
-    ("server_error", json_reply({"error": "m"}, status=500)),
+    ("server_error", json_reply({"error": "m"}, status=501)),
     ("server_error", Reply(pieces=[b"<html>bad gateway"], status=502)),
     ("server_error", Reply(status=302, headers={"location": "https://elsewhere.example"})),
     ("overloaded", Reply(pieces=[b"x" * (MAX_ERROR_BODY_BYTES + 1)], status=503)),
@@ -161,7 +163,7 @@ async def test_a_whole_answer_may_take_longer_than_a_first_event() -> None:
 async def test_each_target_is_asked_once_and_no_more_than_the_limit() -> None:
     targets = [target("mirror", f"open-{number}") for number in range(MAX_ATTEMPTS + 2)]
     ports = FakePorts(catalogue=catalogue(model("deepseek-chat", *targets)))
-    ports.upstream.answer("mirror", *(Reply(status=500) for _ in targets))
+    ports.upstream.answer("mirror", *(Reply(status=502) for _ in targets))
 
     answer = await chat(ports)
 
@@ -181,25 +183,25 @@ async def test_a_provider_without_a_key_of_ours_is_passed_over() -> None:
     assert ports.upstream.names() == ["mirror"]
 
 
-async def test_the_last_failure_decides_what_the_caller_is_told() -> None:
+async def test_one_target_that_is_only_busy_decides_what_the_caller_is_told() -> None:
     ports = FakePorts(catalogue=two_targets("deepseek"))
     ports.upstream.answer("deepseek", Reply(status=429))
-    ports.upstream.answer("mirror", Reply(status=500))
+    ports.upstream.answer("mirror", Reply(status=502))
 
     answer = await chat(ports)
 
-    assert (answer.status, answer.error()["code"]) == (502, "upstream_error")
+    assert (answer.status, answer.error()["code"]) == (503, "upstream_overloaded")
     lines = answer.error()["metadata"]["attempts"]
     assert [(line["provider"], line["outcome"], line["status"]) for line in lines] == [
         ("deepseek", "rate_limit", 429),
-        ("mirror", "server_error", 500),
+        ("mirror", "server_error", 502),
     ]
     assert answer.attempts() == [("deepseek", "rate_limit"), ("mirror", "server_error")]
 
 
 async def test_a_request_at_fault_is_given_up_after_other_failures() -> None:
     ports = FakePorts(catalogue=two_targets("mirror", "deepseek"))
-    ports.upstream.answer("mirror", Reply(status=500))
+    ports.upstream.answer("mirror", Reply(status=502))
     ports.upstream.answer("deepseek", json_reply(FILTERED, status=400))
 
     answer = await chat(ports)
@@ -244,7 +246,7 @@ async def test_a_failed_attempt_s_time_is_measured() -> None:
 async def test_all_attempts_together_end_before_the_hold_does() -> None:
     targets = [target("mirror", f"open-{number}") for number in range(3)]
     ports = FakePorts(catalogue=catalogue(model("deepseek-chat", *targets)))
-    ports.upstream.answer("mirror", *(Reply(delay_ms=400_000, status=500) for _ in targets))
+    ports.upstream.answer("mirror", *(Reply(delay_ms=400_000, status=502) for _ in targets))
 
     answer = await chat(ports)
 
@@ -271,3 +273,119 @@ async def test_the_shapes_that_begin_with_an_error_never_reach_a_caller() -> Non
         answer, _ = await ask_two(Reply(pieces=[failing.wire]), stream=True, provider=failing.dialect)
 
         assert answer.attempts()[-1] == ("mirror", "ok")
+
+
+async def test_a_single_500_is_asked_of_the_same_target_once_more() -> None:
+    ports = FakePorts(catalogue=two_targets("deepseek"))
+    ports.upstream.answer("deepseek", Reply(status=500), json_reply(whole_answer("after all")))
+
+    answer = await chat(ports)
+
+    assert answer.json()["choices"][0]["message"]["content"] == "after all"
+    assert answer.attempts() == [("deepseek", "server_error"), ("deepseek", "ok")]
+    assert len(ports.records()) == 1
+
+
+async def test_a_target_that_answers_500_twice_is_left() -> None:
+    ports = FakePorts(catalogue=two_targets("deepseek"))
+    ports.upstream.answer("deepseek", Reply(status=500), Reply(status=500))
+    ports.upstream.answer("mirror", json_reply(whole_answer()))
+
+    answer = await chat(ports)
+
+    assert answer.attempts() == [("deepseek", "server_error"), ("deepseek", "server_error"), ("mirror", "ok")]
+
+
+@pytest.mark.parametrize(("seconds", "asked"), [("2", 2), ("0.5", 2), ("2.1", 1), ("Wed, 25 Nov 2026", 1), (None, 1)])
+async def test_only_a_short_retry_after_of_the_last_target_is_waited_for(seconds: str | None, asked: int) -> None:
+    ports = FakePorts()
+    headers = {} if seconds is None else {"retry-after": seconds}
+    ports.upstream.answer("deepseek", Reply(status=429, headers=headers), json_reply(whole_answer()))
+
+    answer = await chat(ports)
+
+    assert len(ports.upstream.calls) == asked
+    assert answer.status == (200 if asked == 2 else 503)
+
+
+async def test_a_short_retry_after_is_not_waited_for_where_another_target_is_free() -> None:
+    answer, ports = await ask_two(Reply(status=429, headers={"retry-after": "1"}), stream=False)
+
+    assert answer.attempts() == [("deepseek", "rate_limit"), ("mirror", "ok")]
+    assert ports.upstream.names() == ["deepseek", "mirror"]
+
+
+async def test_the_least_time_to_wait_is_told() -> None:
+    ports = FakePorts(catalogue=two_targets("deepseek"))
+    ports.upstream.answer("deepseek", Reply(status=429, headers={"retry-after": "30"}))
+    ports.upstream.answer("mirror", Reply(status=503, headers={"retry-after": "9"}))
+
+    answer = await chat(ports)
+
+    assert answer.headers["retry-after"] == "9"
+
+
+TOO_LONG = json_reply({"error": {"message": "This model's maximum context length is 8 tokens."}}, status=400)
+
+
+@pytest.mark.parametrize(("lengths", "asked"), [((8_000, 8_000), 1), ((8_000, 9_000), 2), ((9_000, 8_000), 1)])
+async def test_a_request_that_is_too_long_goes_only_to_a_target_that_takes_more(
+    lengths: tuple[int, int], asked: int
+) -> None:
+    first, second = (
+        replace(target(name, "m"), context_length=length)
+        for name, length in zip(("deepseek", "mirror"), lengths, strict=True)
+    )
+    ports = FakePorts(catalogue=catalogue(model("deepseek-chat", first, second)))
+    ports.upstream.answer("deepseek", TOO_LONG)
+    ports.upstream.answer("mirror", json_reply(whole_answer()))
+
+    answer = await chat(ports)
+
+    assert len(ports.upstream.calls) == asked
+    assert answer.status == (200 if asked == 2 else 400)
+    if asked == 1:
+        assert answer.error()["code"] == "context_length_exceeded"
+
+
+async def test_a_limited_key_is_left_for_the_next_and_rests() -> None:
+    ports = FakePorts()
+    ports.secrets["deepseek"] = "sk-one, sk-two"
+    ports.upstream.answer("deepseek", Reply(status=429), *(json_reply(whole_answer()) for _ in range(3)))
+
+    answers = [await chat(ports) for _ in range(3)]
+
+    used = [call.headers["authorization"].removeprefix("Bearer ") for _, call in ports.upstream.calls]
+    assert answers[0].attempts() == [("deepseek", "rate_limit"), ("deepseek", "ok")]
+    assert used[0] != used[1]
+    assert used[1:] == [used[1]] * 3
+
+
+async def test_a_provider_whose_keys_are_all_refused_comes_last_for_a_while() -> None:
+    ports = FakePorts(catalogue=two_targets("deepseek"))
+    ports.secrets["deepseek"] = "sk-one,sk-two"
+    ports.upstream.answer("deepseek", Reply(status=401), Reply(status=401))
+    ports.upstream.answer("mirror", json_reply(whole_answer()), json_reply(whole_answer()))
+
+    first, second = await chat(ports), await chat(ports)
+
+    assert first.attempts() == [("deepseek", "unavailable"), ("deepseek", "unavailable"), ("mirror", "ok")]
+    assert second.attempts() == [("mirror", "ok")]
+
+
+async def test_a_flapping_target_is_passed_over_once_it_has_failed_in_a_row() -> None:
+    ports = FakePorts(catalogue=two_targets("deepseek"))
+    ports.upstream.answer("deepseek", *(Reply(status=503) for _ in range(FAILURES_TO_OPEN)))
+    ports.upstream.answer("mirror", *(json_reply(whole_answer()) for _ in range(FAILURES_TO_OPEN + 1)))
+
+    answers = [await chat(ports) for _ in range(FAILURES_TO_OPEN + 1)]
+
+    assert all(answer.status == 200 for answer in answers)
+    assert answers[-1].attempts() == [("mirror", "ok")]
+
+
+async def test_the_model_that_answered_is_named() -> None:
+    answer, _ = await ask_two(Reply(status=503), stream=False)
+
+    assert answer.headers["x-haotokai-model"] == "deepseek-chat"
+    assert answer.headers["x-haotokai-provider"] == "mirror"

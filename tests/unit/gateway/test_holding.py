@@ -50,6 +50,7 @@ def call_of(**fields: Any) -> Call:
     return read_call(
         DictDocument(document),
         len(json.dumps(document)),
+        header=lambda _: None,
         request_id="r1",
         key=key_record(),
         started_at_ms=NOW_MS,

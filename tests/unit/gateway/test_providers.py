@@ -46,7 +46,7 @@ async def test_a_document_keeps_all_that_the_gateway_does_not_own(provider: str)
         "unknown": {"deep": [1, None]},
     }
 
-    document = await sent(provider, models=["a"], provider={"order": []}, **fields)
+    document = await sent(provider, models=["deepseek-chat"], provider={"order": []}, **fields)
 
     assert document == {**CHAT, **INJECTED, **fields, "model": "upstream-1"}
 
@@ -105,7 +105,7 @@ async def test_spark_sends_tool_calls_as_a_list_where_there_are_tools() -> None:
 async def test_what_one_target_is_sent_is_not_what_the_next_is_sent() -> None:
     for first in ("zai", "spark", "dashscope"):
         ports = FakePorts(catalogue=two_targets(first, "mirror"))
-        ports.upstream.answer(first, Reply(status=500))
+        ports.upstream.answer(first, Reply(status=503))
         ports.upstream.answer("mirror", json_reply(whole_answer()))
 
         await chat(ports, stop="END", tools=[{"type": "function"}])

@@ -3,10 +3,12 @@
 The base class is OpenAI's own wire: nothing is changed. A dialect overrides only what differs.
 """
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from gateway.causes import Rule
 from gateway.ports import Document
+from gateway.records import Target
 
 
 class Dialect:
@@ -19,8 +21,26 @@ class Dialect:
     max_tokens_name: ClassVar[str] = "max_tokens"
     rules: ClassVar[tuple[Rule, ...]] = ()
 
+    def check(self, document: Document, names: frozenset[str], target: Target) -> None:
+        """Raises UnsupportedParameter where the provider cannot do exactly what is asked, and InvalidRequest for what
+        has no meaning anywhere.
+
+        ``names`` are the document's fields; ``target`` has the provider's id of the model, and what it injects.
+        """
+
+    def inject(self, document: Document, values: Mapping[str, Any]) -> None:
+        """Set what the target injects, where the caller says nothing of it."""
+        for name, value in values.items():
+            if document.read(name) is None:
+                document.write(name, value)
+
+    def thinks(self, document: Document) -> bool:
+        """Whether the provider thinks before it answers this document, which ``prepare`` has changed."""
+        del document
+        return False
+
     def prepare(self, document: Document) -> None:
-        """Change the request on its way out."""
+        """Change the request on its way out, without changing what it asks for."""
 
     def repair_chunk(self, chunk: dict[str, Any]) -> None:
         """Change one chunk of a stream on its way back, in place."""
