@@ -175,7 +175,8 @@ class LatePipe:
 
     async def pass_on(self, body: str | OpaqueBody) -> None:
         source: Any = js.Response.new(body).body if isinstance(body, str) else body
-        await _quietly(source.pipeTo(self._writable))
+        # The runtime does not pipe from one native pipe into another: "Inter-TransformStream pipeTo is not implemented".
+        await _quietly(source.pipeThrough(js.TransformStream.new()).pipeTo(self._writable))
 
     async def close(self) -> None:
         await _quietly(self._writable.close())
