@@ -175,7 +175,7 @@ class LatePipe:
 
     async def pass_on(self, body: str | OpaqueBody) -> None:
         source: Any = js.Response.new(body).body if isinstance(body, str) else body
-        # The runtime does not pipe from one native pipe into another: "Inter-TransformStream pipeTo is not implemented".
+        # The runtime does not pipe from one native pipe into another ("Inter-TransformStream … is not implemented").
         await _quietly(source.pipeThrough(js.TransformStream.new()).pipeTo(self._writable))
 
     async def close(self) -> None:

@@ -314,11 +314,12 @@ async def test_an_estimate_of_an_answer_without_usage_never_costs_more_than_was_
     sees = catalogue(model("deepseek-chat", target("deepseek", "d"), image_tokens=1_000))
     cases: list[tuple[FakePorts, dict[str, Any]]] = [
         (FakePorts(), {"max_tokens": 100}),
-        (FakePorts(), {"max_tokens": 50, "n": 2}),
+        (FakePorts(catalogue=catalogue(model("deepseek-chat", target("mirror", "d")))), {"max_tokens": 50, "n": 2}),
         (FakePorts(catalogue=sees), {"max_tokens": 100, "messages": [{"role": "user", "content": [image]}]}),
     ]
     for ports, fields in cases:
-        ports.upstream.answer("deepseek", Reply(pieces=[wordy]))
+        for name in ("deepseek", "mirror"):
+            ports.upstream.answer(name, Reply(pieces=[wordy]))
 
         await chat(ports, stream=True, **fields)
 

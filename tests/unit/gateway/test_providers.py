@@ -39,11 +39,10 @@ async def sent(name: str, /, **fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("provider", PROVIDER_NAMES)
 async def test_a_document_keeps_all_that_the_gateway_does_not_own(provider: str) -> None:
     fields: dict[str, Any] = {
-        "temperature": 0.5,
+        **({} if provider == "moonshot" else {"temperature": 0.5}),
         "response_format": {"type": "json_object"},
         "tool_choice": "auto",
-        "seed": 7,
-        "unknown": {"deep": [1, None]},
+        **({"unknown": {"deep": [1, None]}} if provider == "mirror" else {}),
     }
 
     document = await sent(provider, models=["deepseek-chat"], provider={"order": []}, **fields)
@@ -108,9 +107,11 @@ async def test_what_one_target_is_sent_is_not_what_the_next_is_sent() -> None:
         ports.upstream.answer(first, Reply(status=503))
         ports.upstream.answer("mirror", json_reply(whole_answer()))
 
-        await chat(ports, stop="END", tools=[{"type": "function"}])
+        more: dict[str, Any] = {} if first == "spark" else {"stop": "END"}
 
-        expected = {**CHAT, "stop": "END", "tools": [{"type": "function"}]}
+        await chat(ports, tools=[{"type": "function"}], **more)
+
+        expected = {**CHAT, **more, "tools": [{"type": "function"}]}
         assert ports.upstream.documents()[1] == {**expected, "model": "mirror-1"}
 
 
@@ -190,3 +191,157 @@ async def test_every_provider_s_whole_answer_has_the_fields_that_clients_rely_on
 
     assert {"id", "object", "created", "model", "choices"} <= set(answer)
     assert answer["choices"][0]["message"] == {"role": "assistant", "content": "a"}
+
+
+REFUSED: list[tuple[str, str, Any]] = [
+    ("deepseek", "temperature", 2.1),
+    ("deepseek", "temperature", "warm"),
+    ("deepseek", "temperature", True),
+    ("deepseek", "response_format", {"type": "json_schema", "json_schema": {}}),
+    ("deepseek", "n", 2),
+    ("deepseek", "top_logprobs", 21),
+    ("deepseek", "seed", 2**53),
+    ("deepseek", "seed", -1),
+    ("deepseek", "logit_bias", {"1": 5}),
+    ("deepseek", "store", True),
+    ("deepseek", "invented", 1),
+    ("moonshot", "temperature", 0.7),
+    ("moonshot", "top_p", 1),
+    ("moonshot", "presence_penalty", 0.1),
+    ("moonshot", "tool_choice", "required"),
+    ("moonshot", "stop", ["x"] * 6),
+    ("moonshot", "stop", "x" * 33),
+    ("dashscope", "temperature", 2),
+    ("dashscope", "tool_choice", "required"),
+    ("dashscope", "logprobs", True),
+    ("dashscope", "n", 5),
+    ("zai", "temperature", 1.01),
+    ("zai", "top_p", 0),
+    ("zai", "tool_choice", "none"),
+    ("zai", "stop", list("abcde")),
+    ("zai", "response_format", {"type": "json_schema"}),
+    ("spark", "presence_penalty", -0.1),
+    ("spark", "seed", 1),
+    ("spark", "stop", "END"),
+    ("spark", "top_p", 0),
+]
+
+
+@pytest.mark.parametrize(("provider", "name", "value"), REFUSED)
+async def test_what_a_provider_cannot_do_exactly_is_refused_by_name_and_never_sent(
+    provider: str, name: str, value: Any
+) -> None:
+    ports = FakePorts(catalogue=catalogue(model("deepseek-chat", target(provider, "upstream-1", inject=INJECTED))))
+
+    answer = await chat(ports, {**CHAT, name: value})
+
+    assert (answer.status, answer.error()["code"], answer.error()["param"]) == (400, "unsupported_parameter", name)
+    assert ports.upstream.calls == []
+    assert ports.records() == []
+
+
+TAKEN: list[tuple[str, str, Any]] = [
+    ("deepseek", "temperature", 2),
+    ("deepseek", "top_logprobs", 20),
+    ("deepseek", "seed", 2**53 - 1),
+    ("moonshot", "response_format", {"type": "json_schema", "json_schema": {}}),
+    ("moonshot", "stop", ["x" * 32] * 5),
+    ("dashscope", "temperature", 1.99),
+    ("dashscope", "parallel_tool_calls", False),
+    ("dashscope", "n", 4),
+    ("zai", "temperature", 1),
+    ("zai", "top_p", 0.01),
+    ("zai", "stop", list("abcd")),
+    ("spark", "presence_penalty", 2),
+    ("spark", "tool_choice", "required"),
+]
+
+
+@pytest.mark.parametrize(("provider", "name", "value"), TAKEN)
+async def test_what_a_provider_can_do_reaches_it_as_it_is(provider: str, name: str, value: Any) -> None:
+    document = await sent(provider, **{name: value})
+
+    assert document[name] == value
+
+
+WITHOUT_EFFECT: dict[str, Any] = {
+    "user": "u",
+    "metadata": {"a": "b"},
+    "store": False,
+    "service_tier": "auto",
+    "n": 1,
+    "logit_bias": {},
+    "modalities": ["text"],
+    "prompt_cache_key": "k",
+    "safety_identifier": "s",
+}
+
+
+@pytest.mark.parametrize("provider", [name for name in PROVIDER_NAMES if name != "mirror"])
+async def test_what_has_no_effect_on_an_answer_is_taken_and_left_out(provider: str) -> None:
+    document = await sent(provider, **WITHOUT_EFFECT)
+
+    assert document.keys() & WITHOUT_EFFECT.keys() <= ({"n"} if provider == "dashscope" else set())
+
+
+@pytest.mark.parametrize(
+    ("thinking", "temperature", "status"),
+    [("enabled", 1, 200), ("disabled", 0.6, 200), ("enabled", 0.6, 400), ("disabled", 1, 400)],
+)
+async def test_kimi_s_temperature_is_pinned_by_its_thinking(thinking: str, temperature: float, status: int) -> None:
+    served = catalogue(model("kimi-k2", target("moonshot", "k", inject={"thinking": {"type": thinking}})))
+    ports = FakePorts(catalogue=served)
+    ports.upstream.answer("moonshot", json_reply(whole_answer()))
+
+    answer = await chat(ports, {**CHAT, "model": "kimi-k2", "temperature": temperature})
+
+    assert answer.status == status
+
+
+@pytest.mark.parametrize(
+    ("provider", "fields", "status"),
+    [
+        ("deepseek", {"thinking": {"type": "enabled"}}, 400),
+        ("deepseek", {}, 400),
+        ("deepseek", {"thinking": {"type": "disabled"}}, 200),
+        ("dashscope", {"enable_thinking": True}, 400),
+        ("dashscope", {}, 200),
+    ],
+)
+async def test_a_tool_cannot_be_forced_while_a_model_thinks(provider: str, fields: dict[str, Any], status: int) -> None:
+    forced = {"type": "function", "function": {"name": "weather"}}
+    ports = FakePorts(catalogue=catalogue(model("deepseek-chat", target(provider, "m"))))
+    ports.upstream.answer(provider, json_reply(whole_answer()))
+
+    answer = await chat(ports, {**CHAT, "tool_choice": forced, **fields})
+
+    assert answer.status == status
+
+
+async def test_a_target_that_cannot_do_what_is_asked_is_passed_over_for_one_that_can() -> None:
+    ports = FakePorts(catalogue=two_targets("zai", "mirror"))
+    ports.upstream.answer("mirror", json_reply(whole_answer()))
+
+    answer = await chat(ports, temperature=1.5)
+
+    assert answer.attempts() == [("mirror", "ok")]
+
+
+@pytest.mark.parametrize("provider", PROVIDER_NAMES)
+async def test_an_answer_s_message_can_be_sent_back_as_openai_s_clients_dump_it(provider: str) -> None:
+    dumped = {
+        "role": "assistant",
+        "content": "Hi",
+        "refusal": None,
+        "audio": None,
+        "annotations": [],
+        "function_call": None,
+        "reasoning_content": "why",
+    }
+    messages = [{"role": "user", "content": "Hello"}, dumped, {"role": "user", "content": "More"}]
+
+    document = await sent(provider, messages=messages)
+
+    kept = {"role": "assistant", "content": "Hi", "reasoning_content": "why"}
+    assert document["messages"][1] == (dumped if provider == "mirror" else kept)
+    assert "refusal" in messages[1]

@@ -1,10 +1,12 @@
 """iFlytek Spark (xfyun.cn HTTP API): no object, model or finish_reason; an error is a code inside a 200."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from gateway.causes import Cause, Rule
 from gateway.ports import Document
-from gateway.providers.dialect import Dialect, choices_of, replace_developer_role
+from gateway.providers.dialect import Dialect, choices_of, clean_messages
+from gateway.providers.parameters import COMMON, Parameter, anything, choices, formats, integer, number
 
 _OWN_FIELDS = ("code", "message", "sid")
 
@@ -12,6 +14,17 @@ _OWN_FIELDS = ("code", "message", "sid")
 class Spark(Dialect):
     native_stream: ClassVar[bool] = False
     asks_usage: ClassVar[bool] = False
+    parameters: ClassVar[Mapping[str, Parameter] | None] = {
+        **COMMON,
+        "temperature": number(0, 2),
+        "top_p": number(0, 1, above=True),
+        "top_k": integer(1, 6),
+        "presence_penalty": number(0, 2),
+        "frequency_penalty": number(0, 1),
+        "response_format": formats("text", "json_object"),
+        "tool_choice": choices("auto", "none", "required", named=True),
+        "thinking": anything(),
+    }
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(cause=Cause.OUR_KEY, codes=frozenset({"11200"})),
         Rule(cause=Cause.RATE_LIMIT, codes=frozenset({"11202", "11203"})),
@@ -22,7 +35,8 @@ class Spark(Dialect):
     )
 
     def prepare(self, document: Document) -> None:
-        replace_developer_role(document)
+        super().prepare(document)
+        clean_messages(document)
         if document.read("tools") is not None:
             # Without the switch, tool_calls is an object in place of a list.
             document.write("tool_calls_switch", True)

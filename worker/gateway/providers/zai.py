@@ -1,10 +1,23 @@
 """Zhipu GLM on Z.ai (docs.z.ai): a role on every delta, no finish_reason key until the end, numbered error codes."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from gateway.causes import Cause, Rule
 from gateway.ports import Document
-from gateway.providers.dialect import Dialect, choices_of, replace_developer_role
+from gateway.providers.dialect import Dialect, choices_of, clean_messages
+from gateway.providers.parameters import (
+    COMMON,
+    SEED,
+    Parameter,
+    anything,
+    choices,
+    formats,
+    number,
+    one_of,
+    only,
+    stops,
+)
 
 _FINISH_REASONS = {"sensitive": "content_filter", "model_context_window_exceeded": "length"}
 
@@ -12,6 +25,21 @@ _FINISH_REASONS = {"sensitive": "content_filter", "model_context_window_exceeded
 class Zai(Dialect):
     native_stream: ClassVar[bool] = False
     asks_usage: ClassVar[bool] = False
+    parameters: ClassVar[Mapping[str, Parameter] | None] = {
+        **COMMON,
+        "temperature": number(0, 1),
+        "top_p": number(0.01, 1),
+        "frequency_penalty": only(0),
+        "presence_penalty": only(0),
+        "stop": stops(4),
+        "seed": SEED,
+        "response_format": formats("text", "json_object"),
+        "tool_choice": choices("auto", named=False),
+        "thinking": anything(),
+        "reasoning_effort": one_of("none", "minimal", "low", "medium", "high", "xhigh", "max"),
+        "do_sample": one_of(True, False),
+        "tool_stream": one_of(True, False),
+    }
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(cause=Cause.OUR_KEY, codes=frozenset({"1000", "1001", "1002", "1003", "1004", "401"})),
         Rule(cause=Cause.OUR_BALANCE, codes=frozenset({"1113"})),
@@ -24,7 +52,8 @@ class Zai(Dialect):
     )
 
     def prepare(self, document: Document) -> None:
-        replace_developer_role(document)
+        super().prepare(document)
+        clean_messages(document)
         if isinstance(stop := document.read("stop"), str):
             document.write("stop", [stop])
 
