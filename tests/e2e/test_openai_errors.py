@@ -112,9 +112,17 @@ def test_a_request_that_no_lab_could_take_is_400_and_names_the_parameter(
 
 
 def test_a_request_that_the_lab_refuses_is_400(client: OpenAI) -> None:
-    error = refusal(client, openai.BadRequestError, body=prompt(temperature=99))
+    body = {**prompt(), "messages": [{"role": "oracle", "content": "Hello"}]}
+
+    error = refusal(client, openai.BadRequestError, body=body)
 
     assert error.code == "invalid_request"
+
+
+def test_a_parameter_that_no_target_can_obey_is_400_and_named(client: OpenAI) -> None:
+    error = refusal(client, openai.BadRequestError, body=prompt(temperature=99))
+
+    assert (error.code, error.param) == ("unsupported_parameter", "temperature")
 
 
 @pytest.mark.parametrize(

@@ -329,7 +329,7 @@ async def test_a_target_that_cannot_do_what_is_asked_is_passed_over_for_one_that
 
 @pytest.mark.parametrize("provider", PROVIDER_NAMES)
 async def test_an_answer_s_message_can_be_sent_back_as_openai_s_clients_dump_it(provider: str) -> None:
-    dumped = {
+    dumped: dict[str, Any] = {
         "role": "assistant",
         "content": "Hi",
         "refusal": None,
@@ -338,7 +338,11 @@ async def test_an_answer_s_message_can_be_sent_back_as_openai_s_clients_dump_it(
         "function_call": None,
         "reasoning_content": "why",
     }
-    messages = [{"role": "user", "content": "Hello"}, dumped, {"role": "user", "content": "More"}]
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": "Hello"},
+        dumped,
+        {"role": "user", "content": "More"},
+    ]
 
     document = await sent(provider, messages=messages)
 
