@@ -47,6 +47,7 @@ CALLER_MAY_SEE = {
     "x-request-id",
     "x-haotokai-attempts",
     "x-haotokai-provider",
+    "x-haotokai-model",
     "x-haotokai-cost-usd",
     "x-haotokai-max-tokens",
 }
