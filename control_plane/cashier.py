@@ -46,6 +46,10 @@ class PaymentsNotConfigured(Exception):
     """No payment provider of this name is configured."""
 
 
+class TopUpNotBegun(Exception):
+    """The provider refused to begin the payment. The operator is shown why; it is no matter of the customer's."""
+
+
 class TooManyOpenTopUps(Exception):
     """The account has begun many top-ups lately and paid none of them."""
 
@@ -115,7 +119,8 @@ class Cashier:
     async def start(self, account_id: str, amount: NanoUsd, *, topup_id: str, provider: str | None = None) -> TopUp:
         """A top-up and where to pay it.
 
-        Raises PaymentsNotConfigured, AmountRefused, AccountSuspended, TooManyOpenTopUps, ProviderError.
+        Raises PaymentsNotConfigured, AmountRefused, AccountSuspended, TooManyOpenTopUps, TopUpNotBegun,
+        ProviderUnavailable.
         """
         rail = self._provider(provider or next(iter(self._providers), ""))
         topup = self._offered(account_id, amount, topup_id, rail.id)
@@ -131,7 +136,8 @@ class Cashier:
             redirect = await rail.start(topup, self._offer.return_urls(topup.id))
         except ProviderRefused as refused:
             await self._save(replace(topup, state="lapsed", alert=str(refused), next_look_at_ms=None))
-            raise
+            log.error("topup_alert", topup_id=topup.id, alert=str(refused))
+            raise TopUpNotBegun from refused
         started = replace(topup, payment_ref=redirect.payment_ref, payee=redirect.payee, approve_url=redirect.url)
         return await self._save(started)
 
@@ -146,6 +152,9 @@ class Cashier:
             return await self._deal_with(rail, delivery)
         except AlreadySeen:
             return "seen"
+        except ProviderRefused as refused:
+            # The delivery is in order, and what keeps us from dealing with it may pass.
+            raise ProviderUnavailable(str(refused)) from refused
 
     async def look(self, topup_id: str, *, reason: Reason = "changed") -> TopUp:
         """Ask the provider and book what follows. Raises TopUpNotFound, PaymentsNotConfigured, ProviderUnavailable."""
@@ -169,19 +178,31 @@ class Cashier:
         except (ProviderUnavailable, PaymentsNotConfigured):
             return topup
 
-    async def refund(self, topup_id: str, amount: NanoUsd | None = None) -> TopUp:
+    async def refund(self, topup_id: str, amount: NanoUsd | None = None, *, reference: str | None = None) -> TopUp:
         """Give back a part of a captured top-up, or all that may be: not more than is left of the account's own money.
 
-        Raises as ``look`` does, and AmountRefused, ProviderRefused, EdgeError.
+        What was asked for under the same reference is given once. Raises as ``look`` does, and AmountRefused,
+        ProviderRefused, EdgeError.
         """
         topup = await self.look(topup_id)
         most = await self._refundable(topup)
         wanted = most if amount is None else amount
         if topup.capture_id is None or not 0 < wanted <= most or wanted % NANO_PER_CENT:
             raise AmountRefused(f"at most {format_usd(most)} USD can be given back, in whole cents")
-        # The same until the provider shows the refund, so that asking again after a failure gives nothing twice.
-        key = f"{topup.id}:refund:{topup.refunded_nano_usd}"
-        await self._provider(topup.provider).refund(topup.capture_id, wanted, key)
+        # Without a reference it is the same until the provider shows the refund, for those who ask at once.
+        key = f"{topup.id}:refund:{topup.refunded_nano_usd if reference is None else reference}"
+        try:
+            await self._provider(topup.provider).refund(topup.capture_id, wanted, key)
+        except ProviderRefused:
+            # The reason may be what another hand did meanwhile, and that is booked before it is said.
+            await self.look(topup_id)
+            raise
+        except ProviderUnavailable:
+            # It may have been given before the provider fell silent, and then its state shows it.
+            changed = await self.look(topup_id)
+            if changed.refunded_nano_usd - topup.refunded_nano_usd < wanted:
+                raise
+            return changed
         return await self.look(topup_id)
 
     async def postpone(self, topup_id: str) -> None:

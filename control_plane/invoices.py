@@ -5,8 +5,9 @@ the operator's details of that day included.
 """
 
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Column, ForeignKey, Row, Text, UniqueConstraint, func, insert, select
 from sqlalchemy.exc import IntegrityError
@@ -21,6 +22,8 @@ from control_plane.store import Int64, Store, table
 from gateway.money import NanoUsd
 
 TRIES: Final = 5
+
+Document = TypeVar("Document")
 
 invoices = table(
     "invoices",
@@ -37,7 +40,7 @@ class TopUpNotPaid(Exception):
     """A top-up that was not paid has no invoice."""
 
 
-class InvoiceNumbersContended(Exception):
+class NumbersContended(Exception):
     """Others took the next number each time."""
 
 
@@ -91,17 +94,30 @@ class Invoice:
 async def issue(store: Store, topup_id: str, *, owner: str, operator: Operator, now_ms: int) -> Invoice:
     """The invoice of a top-up of that account, made if it is the first time that it is asked for.
 
-    Raises TopUpNotFound, TopUpNotPaid, InvoiceNumbersContended.
+    Raises TopUpNotFound, TopUpNotPaid, NumbersContended.
     """
+
+    async def make(connection: AsyncConnection) -> Invoice:
+        return await find_or_add(connection, await topups.get(connection, topup_id, owner=owner), operator, now_ms)
+
+    return await numbered(store, make)
+
+
+async def numbered(store: Store, make: Callable[[AsyncConnection], Awaitable[Document]]) -> Document:
+    """What is made under the next free number, in a transaction. Raises NumbersContended."""
     for _ in range(TRIES):
         try:
             async with store.begin() as connection:
-                topup = await topups.get(connection, topup_id, owner=owner)
-                return await _find(connection, topup_id) or await _add(connection, topup, operator, now_ms)
+                return await make(connection)
         except IntegrityError:
             # On PostgreSQL another process may take the number first, and then the next one is ours to take.
             continue
-    raise InvoiceNumbersContended
+    raise NumbersContended
+
+
+async def find_or_add(connection: AsyncConnection, topup: TopUp, operator: Operator, now_ms: int) -> Invoice:
+    """In the caller's transaction, which ``numbered`` began. Raises TopUpNotPaid."""
+    return await _find(connection, topup.id) or await _add(connection, topup, operator, now_ms)
 
 
 async def _find(connection: AsyncConnection, topup_id: str) -> Invoice | None:

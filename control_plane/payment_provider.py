@@ -29,6 +29,18 @@ PaymentStatus = Literal["created", "approved", "declined", "lapsed", "completed"
 CaptureStatus = Literal["pending", "settled", "declined"]
 DisputeStatus = Literal["open", "won", "lost"]
 DeliveryKind = Literal["approved", "lapsed", "changed", "irrelevant"]
+# Why a provider says no: the payment is not as we thought (look at it); the payer or his means will not do, and others
+# may; it will not be done for this payment, ever; our account there must be seen to, and then it can be tried again; or
+# for a reason that we do not know.
+RefusalReason = Literal["stands_otherwise", "payer", "final", "merchant", "unexpected"]
+
+REFUSAL_WORDS: Final[dict[RefusalReason, str]] = {
+    "stands_otherwise": "the payment is not as it was thought to be",
+    "payer": "the payer's account or means of payment were refused",
+    "final": "it will not be done for this payment",
+    "merchant": "the account at the payment provider must be seen to first",
+    "unexpected": "the payment provider refused",
+}
 
 # Until there is a capture a top-up only moves forward in this order; what has been captured never returns to it.
 UNSETTLED: Final[tuple[TopUpState, ...]] = ("created", "approved", "declined", "lapsed", "pending")
@@ -43,11 +55,12 @@ class ProviderUnavailable(ProviderError):
 
 
 class ProviderRefused(ProviderError):
-    """The provider understood and said no; ``issue`` is its own word for why."""
+    """The provider understood and said no: nothing was done. ``issue`` is its own word for why."""
 
-    def __init__(self, issue: str) -> None:
-        super().__init__(f"the payment provider refused: {issue}")
+    def __init__(self, issue: str, reason: RefusalReason = "unexpected") -> None:
+        super().__init__(f"{REFUSAL_WORDS[reason]}: {issue}")
         self.issue = issue
+        self.reason = reason
 
 
 class DeliveryRefused(Exception):
@@ -110,7 +123,8 @@ class Dispute:
 class ProviderState:
     """All that the provider says of one payment; ``attention`` is what its operator should see to, if anything.
 
-    A payment that the provider no longer knows is lapsed and has neither amount, reference nor payee.
+    A payment that the provider no longer knows is lapsed and has neither amount, reference nor payee. A declined one
+    ``is_final`` when the payer need not come back to it.
     """
 
     status: PaymentStatus
@@ -121,6 +135,7 @@ class ProviderState:
     refunds: tuple[Refund, ...] = ()
     disputes: tuple[Dispute, ...] = ()
     attention: str | None = None
+    is_final: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +171,11 @@ class TopUp:
     def is_settled(self) -> bool:
         """Whether the payment was captured, whatever became of it afterwards."""
         return self.state not in UNSETTLED
+
+    @property
+    def pay_url(self) -> str | None:
+        """Where it can be paid, while it can be."""
+        return self.approve_url if self.state in ("created", "declined") else None
 
     @property
     def credited_nano_usd(self) -> NanoUsd:

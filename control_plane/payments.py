@@ -60,6 +60,7 @@ def reconcile(topup: TopUp, state: ProviderState, *, now_ms: int) -> Reconciliat
             topup,
             state=topup.state if mismatch else _unsettled_state(topup.state, state),
             declines=topup.declines + (state.status == "declined"),
+            approve_url=None if state.is_final else topup.approve_url,
             alert=mismatch or state.attention or _missing_fee(state),
         )
         return Reconciliation(groups=(), topup=changed)

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from typing import Final
+from dataclasses import replace
+from typing import Final, assert_never
 from urllib.parse import quote
 
 from control_plane import paypal_documents as documents
@@ -23,36 +24,6 @@ from gateway.fields import FieldError, Fields
 from gateway.money import NanoUsd, format_usd
 
 DESCRIPTION: Final = "Prepaid credit"
-
-# The payer's means did not pay, and other means may.
-DECLINED_ISSUES: Final = frozenset(
-    (
-        "INSTRUMENT_DECLINED",
-        "PAYER_ACCOUNT_LOCKED_OR_CLOSED",
-        "PAYER_ACCOUNT_RESTRICTED",
-        "PAYER_CANNOT_PAY",
-        "REDIRECT_PAYER_FOR_ALTERNATE_FUNDING",
-    )
-)
-# These will not pay however often it is tried, and are shown to the operator.
-DECLINED_FOR_GOOD_ISSUES: Final = frozenset(
-    (
-        "COMPLIANCE_VIOLATION",
-        "DUPLICATE_INVOICE_ID",
-        "MAX_NUMBER_OF_PAYMENT_ATTEMPTS_EXCEEDED",
-        "PAYEE_BLOCKED_TRANSACTION",
-        "TRANSACTION_REFUSED",
-    )
-)
-# The order itself says best how it stands: paid, on its way, or waiting for the payer.
-READ_THE_ORDER_ISSUES: Final = frozenset(
-    (
-        "ORDER_ALREADY_CAPTURED",
-        "ORDER_COMPLETION_IN_PROGRESS",
-        "ORDER_NOT_APPROVED",
-        "PAYER_ACTION_REQUIRED",
-    )
-)
 
 
 class PayPal:
@@ -93,9 +64,12 @@ class PayPal:
             raise PayPalUnavailable("a capture that cannot be read") from error
 
     async def fetch(self, topup: TopUp, known: Refs) -> ProviderState:
-        order = await self._get_known(f"/v2/checkout/orders/{_payment_ref(topup)}")
-        if order is None:
-            return ProviderState(status="lapsed")
+        try:
+            order = await self._api.get(f"/v2/checkout/orders/{_payment_ref(topup)}")
+        except PayPalRefused as refused:
+            if refused.status == 404:
+                return ProviderState(status="lapsed")
+            raise
         try:
             captures, refunds = documents.captures(order), documents.refunds(order)
             refunds += await self._refunds(set(known.refunds) - {refund.id for refund in refunds})
@@ -126,19 +100,22 @@ class PayPal:
         await self._webhooks.close()
 
     async def _after_refusal(self, topup: TopUp, known: Refs, refused: PayPalRefused) -> ProviderState:
-        if refused.issue not in READ_THE_ORDER_ISSUES | DECLINED_ISSUES | DECLINED_FOR_GOOD_ISSUES:
-            raise refused
+        """What a refused capture leaves. Another hand may have taken the money, and then that is what counts."""
         state = await self.fetch(topup, known)
-        if refused.issue in READ_THE_ORDER_ISSUES or state.captures:
+        if state.captures or state.status == "lapsed":
             return state
-        attention = f"PayPal refused to capture: {refused.issue}" if refused.issue not in DECLINED_ISSUES else None
-        return ProviderState(
-            status="declined",
-            amount=state.amount,
-            reference=state.reference,
-            payee=state.payee,
-            attention=attention,
-        )
+        match refused.reason:
+            case "stands_otherwise":
+                return state
+            case "payer":
+                return replace(state, status="declined")
+            case "final":
+                return replace(state, status="declined", is_final=True, attention=str(refused))
+            case "merchant" | "unexpected":
+                # It stays approved, and is tried again until the approval ends.
+                return replace(state, attention=str(refused))
+            case _:
+                assert_never(refused.reason)
 
     async def _post_surely(self, path: str, content: bytes, request_id: str) -> Fields:
         """Once more under the same id when there was no answer: it tells what became of the first."""

@@ -10,11 +10,13 @@ from pydantic import SecretStr
 
 from control_plane.clock import NowMs, wall_clock_ms
 from control_plane.payment_provider import ProviderRefused, ProviderUnavailable
+from control_plane.paypal_issues import reason_of
 from gateway.fields import FieldError, Fields
 
 TIMEOUT: Final = httpx2.Timeout(15.0, connect=5.0)
 TOKEN_SPARE_MS: Final = 60_000
-_TEMPORARY: Final = frozenset((401, 408, 409, 425, 429))
+# What is said to be repeated later; a 409 is for a call whose first attempt is still at work.
+_TEMPORARY: Final = frozenset((408, 409, 425, 429))
 
 
 class PayPalUnavailable(ProviderUnavailable):
@@ -28,7 +30,7 @@ class PayPalRefused(ProviderRefused):
     """PayPal understood the call and said no. ``issue`` is the first of its error's details, or its name."""
 
     def __init__(self, status: int, issue: str) -> None:
-        super().__init__(issue)
+        super().__init__(issue, reason_of(issue))
         self.status = status
 
 
@@ -84,7 +86,7 @@ class PayPalApi:
             response = await self._send(
                 method, path, content=content, headers={**(headers or {}), **authorization}, params=params
             )
-            if response.status_code != 401 or attempt == 1:
+            if not _is_unauthorized(response) or attempt == 1:
                 break
             # PayPal may end a token before its time.
             token = await self._access_token(refused=token)
@@ -134,7 +136,7 @@ class PayPalApi:
 def _read(response: httpx2.Response) -> Fields:
     """The body of a successful call."""
     status = response.status_code
-    if status >= 500 or status in _TEMPORARY:
+    if status >= 500 or status in _TEMPORARY or _is_unauthorized(response):
         raise PayPalUnavailable(f"status {status}")
     try:
         body = Fields.parse(response.content, "PayPal's answer")
@@ -149,11 +151,25 @@ def _read(response: httpx2.Response) -> Fields:
     raise PayPalRefused(status, _issue(body) or f"status {status}")
 
 
+def _is_unauthorized(response: httpx2.Response) -> bool:
+    """Whether it is the token that is refused. A 401 with an issue is about the merchant's account."""
+    if response.status_code != 401:
+        return False
+    try:
+        return _first_issue(Fields.parse(response.content, "PayPal's answer")) is None
+    except FieldError:
+        return True
+
+
 def _issue(body: Fields) -> str | None:
     try:
-        for detail in body.optional(body.objects, "details") or ():
-            if issue := detail.optional(detail.text, "issue"):
-                return issue
-        return body.optional(body.text, "name")
+        return _first_issue(body) or body.optional(body.text, "name")
     except FieldError:
         return None
+
+
+def _first_issue(body: Fields) -> str | None:
+    for detail in body.optional(body.objects, "details") or ():
+        if issue := detail.optional(detail.text, "issue"):
+            return issue
+    return None

@@ -112,7 +112,9 @@ class PayPalWebhooks:
         try:
             answer = await self._api.post("/v1/notifications/verify-webhook-signature", content)
             return answer.text("verification_status") == "SUCCESS"
-        except PayPalRefused:
+        except PayPalRefused as refused:
+            if refused.reason == "merchant":
+                raise PayPalUnavailable(refused.issue) from refused
             return False
         except FieldError as error:
             raise PayPalUnavailable("no word on the signature") from error

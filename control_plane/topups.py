@@ -22,10 +22,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from control_plane import ledger, payments
 from control_plane.accounts import accounts
-from control_plane.ledger import TransferConflict
+from control_plane.ledger import Transfer, TransferConflict
 from control_plane.paging import Cursor, Page, PageRequest, page_of, select_page
 from control_plane.payment_provider import ProviderState, Refs, TopUp
 from control_plane.store import Int64, table
+from gateway.money import NanoUsd
 
 topups = table(
     "topups",
@@ -68,6 +69,10 @@ CONFLICT: Final = "the provider now says otherwise than was booked: "
 
 class TopUpNotFound(Exception):
     """No top-up has this id, or it is another account's."""
+
+
+class DisputeNotFound(Exception):
+    """The top-up has no dispute of this id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +148,29 @@ async def apply(connection: AsyncConnection, topup_id: str, seen: Observation, *
     )
     await save(connection, changed)
     return changed
+
+
+async def book_dispute_fee(
+    connection: AsyncConnection, topup_id: str, dispute_id: str, amount: NanoUsd, *, now_ms: int
+) -> str:
+    """What the provider charged us for a dispute, once, on the operator's word; returns the transfer's id.
+
+    Raises TopUpNotFound, DisputeNotFound; TransferConflict when another amount was booked for the dispute.
+    """
+    topup = await get(connection, topup_id)
+    if dispute_id not in (await known_refs(connection, topup_id)).disputes:
+        raise DisputeNotFound
+    fee = Transfer(
+        id=f"{topup.provider}:dispute_fee:{dispute_id}",
+        debit=ledger.fee_of(topup.provider),
+        credit=ledger.external_of(topup.provider),
+        amount_nano_usd=amount,
+        kind="fee",
+        reference=topup.id,
+        created_at_ms=now_ms,
+    )
+    await ledger.post(connection, fee)
+    return fee.id
 
 
 async def due(connection: AsyncConnection, *, now_ms: int, limit: int) -> list[str]:

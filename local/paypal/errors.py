@@ -12,6 +12,7 @@ STATUSES = {
         "AUTHENTICATION_FAILURE",
         "Authentication failed due to missing authorization header, or invalid authentication credentials.",
     ),
+    403: ("NOT_AUTHORIZED", "Authorization failed due to insufficient permissions."),
     404: ("RESOURCE_NOT_FOUND", "The specified resource does not exist."),
     409: ("RESOURCE_CONFLICT", "The server has detected a conflict while processing this request."),
     422: (

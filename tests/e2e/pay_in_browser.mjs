@@ -1,5 +1,5 @@
 // A buyer in headless Chromium: `node pay_in_browser.mjs APPROVE_URL FOLDER` approves the payment, leaves a picture of
-// each page in the folder, and prints where it came to and what stands there as JSON.
+// each page in the folder, and prints where it came to, what stands there and when it clicked as JSON.
 import path from "node:path";
 import { chromium } from "playwright-core";
 
@@ -11,8 +11,9 @@ const browser = await chromium.launch({
 const page = await browser.newPage({ viewport: { width: 900, height: 700 } });
 await page.goto(approveUrl);
 await page.screenshot({ path: path.join(folder, "approve.png") });
+const clickedAtMs = Date.now();
 await page.getByRole("button", { name: "Pay now" }).click();
 await page.waitForURL((url) => !url.href.startsWith(new URL(approveUrl).origin));
 await page.screenshot({ path: path.join(folder, "returned.png") });
-console.log(JSON.stringify({ url: page.url(), text: await page.innerText("body") }));
+console.log(JSON.stringify({ url: page.url(), text: await page.innerText("body"), clicked_at_ms: clickedAtMs }));
 await browser.close();

@@ -42,12 +42,14 @@ class Wire(httpx2.AsyncBaseTransport):
     """The way to PayPal, which holds every request of ours to what PayPal publishes.
 
     While it is ``down`` nothing passes. ``silent`` counts, by the end of a path, calls that PayPal serves and whose
-    answers are lost. ``replaced`` answers in PayPal's place.
+    answers are lost. ``after`` is the end of a path: PayPal serves such a call and is down from then on. ``replaced``
+    answers in PayPal's place.
     """
 
     inner: httpx2.AsyncBaseTransport
     down: bool = False
     silent: dict[str, int] = field(default_factory=dict)
+    after: str | None = None
     replaced: Callable[[httpx2.Request], httpx2.Response | None] = lambda _request: None
     calls: list[httpx2.Request] = field(default_factory=list)
 
@@ -59,6 +61,9 @@ class Wire(httpx2.AsyncBaseTransport):
         if (replacement := self.replaced(request)) is not None:
             return replacement
         response = await self.inner.handle_async_request(request)
+        if self.after is not None and request.url.path.endswith(self.after):
+            self.down = True
+            raise httpx2.ReadTimeout("no answer came", request=request)
         for path, left in self.silent.items():
             if left and request.method == "POST" and request.url.path.endswith(path):
                 self.silent[path] = left - 1

@@ -61,17 +61,53 @@ async def test_a_refund_made_at_paypal_is_debited_here(paypal: PayPalWorld) -> N
     assert [grant.id for grant in await paypal.wallet()][1:] == [f"paypal:refund:{refund.id}"]
 
 
-async def test_a_refund_that_got_no_answer_is_made_once_however_often_it_is_asked_for(paypal: PayPalWorld) -> None:
+@pytest.mark.parametrize("silences", [1, 2])
+async def test_a_refund_that_got_no_answer_is_made_and_debited_once(paypal: PayPalWorld, silences: int) -> None:
     topup = await paypal.paid("10.00")
     await paypal.wallet()
     url, body = f"/admin/v1/topups/{topup['id']}/refund", {"amount_usd": "4.00"}
-    paypal.wire.silent["/refund"] = 1
+    paypal.wire.silent["/refund"] = silences
     answer = await paypal.world.admin.post(url, json=body)
 
     assert answer.json()["refunded_usd"] == "4.00"
     assert len(paypal.wire.made("POST", "/refund")) == 2
     assert len({call.headers["paypal-request-id"] for call in paypal.wire.made("POST", "/refund")}) == 1
     assert await paypal.balance() == "6.00"
+
+
+async def test_a_refund_that_is_asked_for_again_under_its_reference_is_given_once(paypal: PayPalWorld) -> None:
+    topup = await paypal.paid("10.00")
+    await paypal.wallet()
+    url, body = f"/admin/v1/topups/{topup['id']}/refund", {"amount_usd": "4.00", "reference": "ticket-1"}
+    answers = [await paypal.world.admin.post(url, json=body) for _ in range(3)]
+    another = await paypal.world.admin.post(url, json=body | {"reference": "ticket-2"})
+
+    assert [answer.json()["refunded_usd"] for answer in answers] == ["4.00"] * 3
+    assert another.json()["refunded_usd"] == "8.00"
+    assert await paypal.balance() == "2.00"
+
+
+async def test_a_refund_is_unclear_while_paypal_is_down_and_booked_once_it_is_seen(paypal: PayPalWorld) -> None:
+    topup = await paypal.paid("10.00")
+    await paypal.wallet()
+    url, body = f"/admin/v1/topups/{topup['id']}/refund", {"amount_usd": "4.00", "reference": "ticket-1"}
+    paypal.wire.after = "/refund"
+    unclear = await paypal.world.admin.post(url, json=body)
+    paypal.wire.after, paypal.wire.down = None, False
+    again = await paypal.world.admin.post(url, json=body)
+
+    assert_problem(unclear, 503, "payment_provider_unavailable")
+    assert again.json()["refunded_usd"] == "4.00"
+    assert await paypal.balance() == "6.00"
+
+
+@pytest.mark.parametrize("reference", ["", "a b", "é", "x" * 65])
+async def test_a_reference_that_cannot_be_sent_is_refused(paypal: PayPalWorld, reference: str) -> None:
+    topup = await paypal.paid("10.00")
+
+    answer = await paypal.world.admin.post(f"/admin/v1/topups/{topup['id']}/refund", json={"reference": reference})
+
+    assert_problem(answer, 422, "invalid_request", pointer="/reference")
 
 
 async def test_no_more_is_given_back_than_is_left_of_the_customers_own_money(tmp_path: Path) -> None:

@@ -246,8 +246,10 @@ async def test_a_payment_that_nobody_approves_lapses_after_days(paypal: PayPalWo
     paypal.world.clock.now_ms += 73 * HOUR_MS
 
     lapsed = await paypal.refresh(topup)
+    page = await paypal.world.anyone.get(f"/topups/{topup['id']}/cancel")
 
-    assert (lapsed["state"], lapsed["next_look_at"]) == ("lapsed", None)
+    assert (lapsed["state"], lapsed["next_look_at"], lapsed["approve_url"]) == ("lapsed", None, None)
+    assert "<a id=" not in page.text
 
 
 async def test_without_credentials_there_are_no_payments(world: World) -> None:

@@ -110,9 +110,25 @@ def assert_answer_is_valid(method: str, path: str, status: int, body: Any) -> No
         _assert_fits(published.document, schema, body)
 
 
+def issues(method: str, path: str, status: int) -> dict[str, str]:
+    """Every issue that is published for this status of a call, with its description where one is."""
+    published = operation(method, path)
+    schema = published.response_schema(status) or {}
+    return dict(_issues(published.document, schema))
+
+
 def assert_is_a(schema_name: str, file: str, value: Any) -> None:
     """Of a body that no operation carries, such as a webhook's: it fits the schema of that name in that file."""
     _assert_fits(DOCUMENTS[file], {"$ref": f"#/components/schemas/{schema_name}"}, value)
+
+
+def _issues(document: Document, schema: Json) -> Iterator[tuple[str, str]]:
+    for part in _parts(document, schema):
+        details = part.get("properties", {}).get("details", {})
+        for detail in _parts(document, details.get("items", {})):
+            members = detail.get("properties", {})
+            for issue in members.get("issue", {}).get("enum", ()):
+                yield issue, members.get("description", {}).get("enum", [""])[0]
 
 
 def _assert_fits(document: Document, schema: Json, value: Any) -> None:
