@@ -1,5 +1,5 @@
 # make run: the whole product on this machine. make test: every test. Both install what they need, pinned.
-.PHONY: run test lint deploy setup lock clean
+.PHONY: run test lint bench deploy setup lock clean
 SHELL := /bin/bash
 
 VENV := .venv
@@ -19,6 +19,9 @@ lint: setup
 	ruff format --check .
 	mypy
 	wrangler deploy --dry-run --outdir dist
+
+bench: setup
+	$(PYTHON) -m bench
 
 deploy: setup
 	$(PYTHON) -m pip install --quiet --require-hashes -r requirements/deploy.txt
@@ -51,7 +54,10 @@ lock:
 	    --output-file requirements/$$group.txt; done
 	$(COMPILE) --python-version 3.12 --group deploy --output-file requirements/deploy.txt
 	$(COMPILE) --python-version 3.11 --group node --output-file requirements/node.txt
+	$(subst pyproject.toml,bench/litellm/pyproject.toml,$(COMPILE)) --python-version 3.11 \
+	  --output-file requirements/bench-litellm.txt
 	npm install --package-lock-only
+	npm install --package-lock-only --prefix bench/portkey
 
 clean:
 	rm -rf $(VENV) node_modules dist .local

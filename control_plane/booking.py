@@ -6,7 +6,7 @@ quarantine with the reason: a record is never lost, and never booked unchecked.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from sqlalchemy import select
@@ -44,6 +44,23 @@ class _Books:
     now_ms: int
 
 
+@dataclass(slots=True)
+class _Judged:
+    """A batch sorted by what becomes of its records."""
+
+    booked: list[UsageRecord] = field(default_factory=list)
+    known: list[str] = field(default_factory=list)
+    refused: list[Quarantined] = field(default_factory=list)
+
+    @property
+    def booking(self) -> Booking:
+        return Booking(
+            booked=tuple(record.request_id for record in self.booked),
+            known=tuple(self.known),
+            quarantined=tuple(self.refused),
+        )
+
+
 def parse(value: object) -> UsageRecord | Quarantined:
     """One decoded record of a batch. Raises FieldError when it does not even name its request."""
     fields = Fields(value, "record")
@@ -55,25 +72,39 @@ def parse(value: object) -> UsageRecord | Quarantined:
 
 async def book(connection: AsyncConnection, batch: Sequence[UsageRecord | Quarantined], *, now_ms: int) -> Booking:
     """Book a batch in the caller's transaction: new records with charges and receipts, the rest into quarantine."""
-    books = await _open_books(connection, [item for item in batch if isinstance(item, UsageRecord)], now_ms)
-    booked: list[UsageRecord] = []
-    known: list[str] = []
-    refused: list[Quarantined] = []
-    for item in batch:
-        if isinstance(item, Quarantined):
-            refused.append(item)
-        elif books.records.get(item.request_id) == item:
-            known.append(item.request_id)
-        elif (reason := _why_not(item, books)) is not None:
-            refused.append(Quarantined(request_id=item.request_id, reason=reason, record=dump(item)))
-        else:
-            books.records[item.request_id] = item
-            booked.append(item)
+    [booking] = await book_all(connection, [batch], now_ms=now_ms)
+    return booking
+
+
+async def book_all(
+    connection: AsyncConnection, batches: Sequence[Sequence[UsageRecord | Quarantined]], *, now_ms: int
+) -> list[Booking]:
+    """Book several batches in as many statements as one takes; each is answered as if those before it were booked."""
+    records = [item for batch in batches for item in batch if isinstance(item, UsageRecord)]
+    books = await _open_books(connection, records, now_ms)
+    judged = [_judge(batch, books) for batch in batches]
+    booked = [record for batch in judged for record in batch.booked]
+    refused = [item for batch in judged for item in batch.refused]
     await usage.add(connection, booked, now_ms=now_ms)
     await _post_charges(connection, booked, now_ms)
     await receipts.issue(connection, booked, books.price_rows, now_ms=now_ms)
     await quarantine.add(connection, refused, now_ms=now_ms)
-    return Booking(booked=tuple(record.request_id for record in booked), known=tuple(known), quarantined=tuple(refused))
+    return [batch.booking for batch in judged]
+
+
+def _judge(batch: Sequence[UsageRecord | Quarantined], books: _Books) -> _Judged:
+    judged = _Judged()
+    for item in batch:
+        if isinstance(item, Quarantined):
+            judged.refused.append(item)
+        elif books.records.get(item.request_id) == item:
+            judged.known.append(item.request_id)
+        elif (reason := _why_not(item, books)) is not None:
+            judged.refused.append(Quarantined(request_id=item.request_id, reason=reason, record=dump(item)))
+        else:
+            books.records[item.request_id] = item
+            judged.booked.append(item)
+    return judged
 
 
 async def _open_books(connection: AsyncConnection, batch: Sequence[UsageRecord], now_ms: int) -> _Books:

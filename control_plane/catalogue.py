@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import Select, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from control_plane import published_health
 from control_plane.catalogue_file import (
     WEEKDAYS,
     CatalogueError,
@@ -24,7 +26,7 @@ from control_plane.catalogue_file import (
 )
 from control_plane.pricing import catalogue_versions, store_price_rows
 from gateway.pricing import row_in_force
-from gateway.records import Catalogue, Model, Peak, PriceRow, Provider, Target, Tier, dump
+from gateway.records import Catalogue, Model, Peak, PriceRow, Provider, Target, TargetHealth, Tier, dump
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,16 +36,28 @@ class LoadedCatalogue:
     providers: dict[str, Provider]
     models: dict[str, Model]
 
-    def at_version(self, version: int, *, published_at_ms: int) -> Catalogue:
-        return Catalogue(version=version, published_at_ms=published_at_ms, providers=self.providers, models=self.models)
+    def at_version(
+        self, version: int, *, published_at_ms: int, health: Mapping[tuple[str, str], TargetHealth] | None = None
+    ) -> Catalogue:
+        """``health`` of what is no target of the file is left out."""
+        watched = self.watched
+        return Catalogue(
+            version=version,
+            published_at_ms=published_at_ms,
+            providers=self.providers,
+            models=self.models,
+            health={target: found for target, found in (health or {}).items() if target in watched},
+        )
 
     @property
     def targets(self) -> Iterator[tuple[Model, Target]]:
         return ((model, target) for model in self.models.values() for target in model.targets)
 
     @property
-    def content_sha256(self) -> str:
-        return hashlib.sha256(dump(self.at_version(0, published_at_ms=0)).encode()).hexdigest()
+    def watched(self) -> list[tuple[str, str]]:
+        """The targets whose health matters, by provider and its id of the model, in order. Drills fail on purpose."""
+        found = {(target.provider, target.model) for _, target in self.targets}
+        return sorted(target for target in found if not self.providers[target[0]].is_drill)
 
 
 def load_catalogue(path: Path, environment: Mapping[str, str]) -> LoadedCatalogue:
@@ -56,21 +70,41 @@ def load_catalogue(path: Path, environment: Mapping[str, str]) -> LoadedCatalogu
 
 
 async def publish(connection: AsyncConnection, loaded: LoadedCatalogue, now_ms: int) -> Catalogue:
-    """Keep the price rows, and give the catalogue a version: a new one if it says anything new. It is the caller's
-    to project. Raises CatalogueError when a target has no price in force now.
+    """Keep the price rows, and give the catalogue, with the health that is to be published, a version: a new one if it
+    says anything new. It is the caller's to project. Raises CatalogueError when a target has no price in force now.
     """
     _check_prices_in_force(loaded, now_ms)
     rows = [row for _, target in loaded.targets for row in target.prices]
     await store_price_rows(connection, rows, now_ms=now_ms)
-    newest = select(catalogue_versions).order_by(catalogue_versions.c.version.desc()).limit(1)
-    last = (await connection.execute(newest)).one_or_none()
-    if last is not None and last.content_sha256 == loaded.content_sha256:
-        return loaded.at_version(last.version, published_at_ms=last.published_at_ms)
-    version = 1 if last is None else last.version + 1
+    newest, health = (await connection.execute(_newest_version())).one_or_none(), await _health(connection)
+    content = dump(loaded.at_version(0, published_at_ms=0, health=health))
+    content_sha256 = hashlib.sha256(content.encode()).hexdigest()
+    if newest is not None and newest.content_sha256 == content_sha256:
+        return loaded.at_version(newest.version, published_at_ms=newest.published_at_ms, health=health)
+    version = 1 if newest is None else newest.version + 1
     await connection.execute(
-        insert(catalogue_versions).values(version=version, content_sha256=loaded.content_sha256, published_at_ms=now_ms)
+        insert(catalogue_versions).values(version=version, content_sha256=content_sha256, published_at_ms=now_ms)
     )
-    return loaded.at_version(version, published_at_ms=now_ms)
+    return loaded.at_version(version, published_at_ms=now_ms, health=health)
+
+
+async def published(connection: AsyncConnection, loaded: LoadedCatalogue) -> Catalogue:
+    """The catalogue as it was published last, which every start does."""
+    newest, health = (await connection.execute(_newest_version())).one(), await _health(connection)
+    return loaded.at_version(newest.version, published_at_ms=newest.published_at_ms, health=health)
+
+
+async def newest_version(connection: AsyncConnection) -> int:
+    """The number of the catalogue that was published last."""
+    return int((await connection.execute(_newest_version())).scalars().one())
+
+
+def _newest_version() -> Select[Any]:
+    return select(catalogue_versions).order_by(catalogue_versions.c.version.desc()).limit(1)
+
+
+async def _health(connection: AsyncConnection) -> dict[tuple[str, str], TargetHealth]:
+    return {target: item.health for target, item in (await published_health.read(connection)).items()}
 
 
 def _check_prices_in_force(loaded: LoadedCatalogue, now_ms: int) -> None:
@@ -103,7 +137,14 @@ def _model(name: str, shape: ModelShape, file: CatalogueFile) -> Model:
 def _target(model: str, shape: TargetShape, prices: list[PriceShape], file: CatalogueFile) -> Target:
     rows = [_price_row(f"{model}/{shape.provider}", price, file) for price in prices]
     newest_first = sorted(rows, key=lambda row: row.effective_from_ms, reverse=True)
-    return Target(provider=shape.provider, model=shape.model, inject=shape.inject, prices=tuple(newest_first))
+    return Target(
+        provider=shape.provider,
+        model=shape.model,
+        inject=shape.inject,
+        prices=tuple(newest_first),
+        context_length=shape.context_length,
+        max_output_tokens=shape.max_output_tokens,
+    )
 
 
 def _price_row(subject: str, shape: PriceShape, file: CatalogueFile) -> PriceRow:

@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from gateway.money import PicoUsd, parse_price
-from gateway.records import Dialect, Rates
+from gateway.records import DRILL_URL, Dialect, Rates
 
 MARGIN_MAX_BASIS_POINTS: Final = 100_000
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -53,6 +53,10 @@ def check_url(url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("must be an http or https URL without a query")
     return url.rstrip("/")
+
+
+def _check_base_url(url: str) -> str:
+    return url if url == DRILL_URL else check_url(url)
 
 
 def _read_price(value: object) -> PicoUsd:
@@ -96,12 +100,12 @@ def _read_window(value: object) -> tuple[int, int]:
 Price = Annotated[PicoUsd, BeforeValidator(_read_price)]
 Instant = Annotated[datetime, BeforeValidator(_read_instant)]
 Window = Annotated[tuple[int, int], BeforeValidator(_read_window)]
-Url = Annotated[str, AfterValidator(check_url)]
+BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
 Source = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 Inject = Annotated[dict[str, Any], AfterValidator(_check_json)]
 ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 PublicName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
-EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")]
+EnvironmentName = Annotated[str, StringConstraints(pattern=r"^([A-Z][A-Z0-9_]{0,63})?$")]
 ProviderModel = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
@@ -195,6 +199,8 @@ class TargetShape(_Shape):
     provider: str
     model: ProviderModel
     inject: Inject = {}
+    context_length: PositiveInt | None = None
+    max_output_tokens: PositiveInt | None = None
     prices: Prices = []
 
 
@@ -212,7 +218,7 @@ class ModelShape(_Shape):
 
 class ProviderShape(_Shape):
     dialect: Dialect
-    base_url: Url
+    base_url: BaseUrl
     api_key_env: EnvironmentName
     connect_timeout_ms: PositiveInt = 5_000
     first_event_timeout_ms: PositiveInt = 15_000

@@ -1,7 +1,8 @@
 """``haotokai``, or ``python -m control_plane.cli``: the operator's commands, through the admin REST API.
 
-CONTROL_PLANE_URL and ADMIN_TOKEN say where and who. Every command prints the answer as JSON; a refusal is printed to
-stderr and ends with status 1. ``verify-receipts`` needs neither of them, and no network.
+CONTROL_PLANE_URL and ADMIN_TOKEN say where and who. Every command prints the answer as JSON, but for ``providers``,
+which prints a table; a refusal is printed to stderr and ends with status 1. ``verify-receipts`` needs neither of them,
+and no network.
 """
 
 import json
@@ -17,6 +18,7 @@ from control_plane.receipt_key import ReceiptKeyRefused, ReceiptPublicKey
 from gateway.money import format_usd
 
 TIMEOUT_S = 15.0
+PROVIDERS_HEAD = ("PROVIDER", "MODEL", "HEALTH", "SINCE", "FIRST EVENT MS", "TOKENS/S", "LAST 10 MINUTES")
 
 Url = Annotated[str, typer.Option("--url", envvar="CONTROL_PLANE_URL", help="The control plane's origin.")]
 AdminToken = Annotated[str | None, typer.Option("--token", envvar="ADMIN_TOKEN", help="The operator's token.")]
@@ -37,12 +39,17 @@ app.add_typer(projection, name="projection")
 
 
 class Admin:
-    """The admin REST API; prints what it answers."""
+    """The admin REST API."""
 
     def __init__(self, client: httpx2.Client) -> None:
         self._client = client
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> None:
+        """Print what it answers."""
+        _echo_json(self.ask(method, path, body))
+
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """What it answers; a refusal ends the program."""
         if "authorization" not in self._client.headers:
             raise typer.BadParameter("it is not set", param_hint="ADMIN_TOKEN")
         given = None if body is None else {name: value for name, value in body.items() if value is not None}
@@ -54,7 +61,7 @@ class Admin:
         if response.is_error:
             typer.echo(response.text, err=True)
             raise typer.Exit(1)
-        _echo_json(response.json())
+        return response.json()
 
 
 @app.callback()
@@ -159,6 +166,16 @@ def resync(context: typer.Context, remove_extra: bool = False) -> None:
     context.obj.call("POST", f"projection/resync?remove_extra={str(remove_extra).lower()}")
 
 
+@app.command("providers")
+def show_providers(context: typer.Context) -> None:
+    """Show how each provider's models do."""
+    items = context.obj.ask("GET", "providers")["items"]
+    rows = [PROVIDERS_HEAD, *(_provider_row(item) for item in items)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
 @app.command("verify-receipts")
 def verify_receipts(file: ReceiptsFile, public_key: PublicKey = None) -> None:
     """Check an account's chain of receipts, without asking anyone. Names the first line that is wrong."""
@@ -173,6 +190,13 @@ def verify_receipts(file: ReceiptsFile, public_key: PublicKey = None) -> None:
     if expected is None:
         typer.echo("The key is the one that the file names: compare it with GET /receipts/public-key.", err=True)
     _echo_json(_summary(last))
+
+
+def _provider_row(item: dict[str, Any]) -> tuple[str, ...]:
+    known = {name: "-" if value is None else str(value) for name, value in item.items()}
+    outcomes = " ".join(f"{outcome}={count}" for outcome, count in item["outcomes"].items())
+    columns = ("provider", "model", "health", "since", "first_event_ms", "tokens_per_second")
+    return (*(known[name] for name in columns), outcomes)
 
 
 def _summary(last: Link) -> dict[str, Any]:

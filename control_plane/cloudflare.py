@@ -14,6 +14,8 @@ BULK_DELETE_MAX_KEYS = 10_000
 BULK_GET_MAX_KEYS = 100
 LIST_PAGE_KEYS = 1_000
 TIMEOUT = httpx2.Timeout(10.0, connect=3.0)
+# A bulk call answers when all of its keys are done, which took 15 s for 10,000; given up before, it would be repeated.
+BULK_TIMEOUT = httpx2.Timeout(60.0, connect=3.0)
 
 
 class CloudflareError(Exception):
@@ -52,7 +54,6 @@ class CloudflareKV:
         self._client = httpx2.AsyncClient(
             base_url=f"{base_url.rstrip('/')}/accounts/{account_id}/storage/kv/namespaces/{namespace_id}/",
             headers={"authorization": f"Bearer {api_token.get_secret_value()}"},
-            timeout=TIMEOUT,
             transport=transport,
         )
 
@@ -98,7 +99,7 @@ class CloudflareKV:
         await self._client.aclose()
 
     async def _call_bulk(self, method: str, path: str, body: object) -> frozenset[str]:
-        answer = await self._call(method, path, body)
+        answer = await self._call(method, path, body, within=BULK_TIMEOUT)
         try:
             result = answer.optional(answer.object, "result")
             failed = result and result.optional(result.texts, "unsuccessful_keys")
@@ -107,12 +108,20 @@ class CloudflareKV:
         return frozenset(failed or ())
 
     async def _call(
-        self, method: str, path: str, body: object = None, *, params: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        within: httpx2.Timeout = TIMEOUT,
     ) -> Fields:
         content = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         headers = {} if content is None else {"content-type": "application/json"}
         try:
-            response = await self._client.request(method, path, content=content, headers=headers, params=params)
+            response = await self._client.request(
+                method, path, content=content, headers=headers, params=params, timeout=within
+            )
         except httpx2.HTTPError as error:
             raise CloudflareUnavailable(type(error).__name__) from error
         return _read(response)

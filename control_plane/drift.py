@@ -10,8 +10,9 @@ from typing import Protocol, TypeVar, cast
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from control_plane import keys, ledger, projection
+from control_plane import catalogue, keys, ledger, projection
 from control_plane.accounts import AccountState, accounts
+from control_plane.catalogue import LoadedCatalogue
 from control_plane.cloudflare import BULK_DELETE_MAX_KEYS, BULK_GET_MAX_KEYS
 from control_plane.edge import EdgeError
 from control_plane.keys import api_keys, retired_secrets
@@ -82,9 +83,9 @@ class Drift:
         return not (self.missing or self.extra or self.different or self.wallets)
 
 
-async def resync(connection: AsyncConnection, catalogue: Catalogue) -> Resync:
+async def resync(connection: AsyncConnection, loaded: LoadedCatalogue) -> Resync:
     """Enqueue the catalogue, every key, every grant and every revocation again: all of them can be repeated."""
-    await projection.enqueue_catalogue(connection, catalogue)
+    await projection.enqueue_catalogue(connection, await catalogue.published(connection, loaded))
     expected = await _expected_keys(connection)
     for sha256, record in expected.items():
         await projection.enqueue_key(connection, sha256, record)
@@ -100,12 +101,12 @@ async def resync(connection: AsyncConnection, catalogue: Catalogue) -> Resync:
     return Resync(keys=len(expected), grants=grants, revocations=len(revocations))
 
 
-async def find_drift(store: Store, kv: KeyValueReader, wallets: WalletReader, catalogue: Catalogue) -> Drift:
+async def find_drift(store: Store, kv: KeyValueReader, wallets: WalletReader, loaded: LoadedCatalogue) -> Drift:
     """Read everything back and compare. What is on its way shows as well, until it has arrived."""
     # The edge is read first, because what it has by then the database must know.
     found = await _read_kv(kv)
     async with store.read() as connection:
-        expected: dict[str, KeyRecord | Catalogue] = {CATALOGUE_KV_KEY: catalogue}
+        expected: dict[str, KeyRecord | Catalogue] = {CATALOGUE_KV_KEY: await catalogue.published(connection, loaded)}
         expected |= {key_kv_name(sha256): record for sha256, record in (await _expected_keys(connection)).items()}
         granted = await _granted(connection)
     return Drift(

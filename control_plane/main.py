@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -17,6 +18,8 @@ from control_plane.api import (
     health,
     internal,
     problems,
+    providers,
+    quarantine,
     receipts,
     refusals,
     statements,
@@ -26,10 +29,12 @@ from control_plane.api import (
 from control_plane.api import projection as projection_api
 from control_plane.api.observation import Observation
 from control_plane.cashier import Cashier, Offer, Watch
-from control_plane.catalogue import load_catalogue, publish
+from control_plane.catalogue import LoadedCatalogue, load_catalogue, publish
 from control_plane.cloudflare import CloudflareKV
 from control_plane.edge import EdgeClient
 from control_plane.fees import Fees
+from control_plane.health_watch import HealthWatch
+from control_plane.intake import Intake
 from control_plane.metrics import Metrics
 from control_plane.payment_provider import PaymentProvider
 from control_plane.paypal import PayPal
@@ -42,7 +47,6 @@ from control_plane.services import Ports, Services
 from control_plane.settings import Settings
 from control_plane.store import Store
 from control_plane.sweep import Sweep
-from gateway.records import Catalogue
 
 STOP_WAIT_S = 2.0
 
@@ -70,7 +74,7 @@ def create_app(settings: Settings, ports: Ports | None = None) -> FastAPI:
     app.add_middleware(Observation, metrics=metrics, randomness=ports.randomness)
     problems.install(app)
     refusals.install(app)
-    for part in (admin, projection_api, dead_letters, account, internal, webhooks, health):
+    for part in (admin, projection_api, dead_letters, quarantine, providers, account, internal, webhooks, health):
         app.include_router(part.router)
     for router in (receipts.public_router, receipts.account_router, receipts.admin_router, statements.router):
         app.include_router(router)
@@ -88,7 +92,7 @@ async def _running(settings: Settings, ports: Ports, metrics: Metrics) -> AsyncI
         kv, edge = _cloudflare(settings, ports), _edge(settings, ports)
         stack.push_async_callback(kv.close)
         stack.push_async_callback(edge.close)
-        catalogue = await _prepare(store, settings, ports)
+        loaded = await _prepare(store, settings, ports)
         projector = Projector(
             store=store,
             kv=kv,
@@ -98,10 +102,10 @@ async def _running(settings: Settings, ports: Ports, metrics: Metrics) -> AsyncI
             kv_interval_ms=settings.kv_interval_ms,
         )
         await stack.enter_async_context(_projecting(projector))
-        providers = _payment_providers(settings, ports, stack)
+        payment_providers = _payment_providers(settings, ports, stack)
         cashier = Cashier(
             store=store,
-            providers=providers,
+            providers=payment_providers,
             edge=edge,
             offer=_offer(settings),
             watch=_watch(settings),
@@ -110,15 +114,19 @@ async def _running(settings: Settings, ports: Ports, metrics: Metrics) -> AsyncI
         )
         interval_s = settings.top_up_sweep_interval_ms / 1000
         sweep = Sweep(store=store, cashier=cashier, interval_s=interval_s, now_ms=ports.now_ms)
-        if providers:
-            await stack.enter_async_context(_sweeping(sweep))
+        if payment_providers:
+            await stack.enter_async_context(_beside(sweep.run()))
+        watch = HealthWatch(store=store, loaded=loaded, now_ms=ports.now_ms, published=projector.wake)
+        await stack.enter_async_context(_beside(watch.run()))
         yield Services(
             settings=settings,
             store=store,
-            catalogue=catalogue,
+            loaded=loaded,
             kv=kv,
             edge=edge,
             projector=projector,
+            intake=Intake(store=store, now_ms=ports.now_ms),
+            health=watch,
             cashier=cashier,
             sweep=sweep,
             receipt_key=_receipt_key(settings, ports),
@@ -128,7 +136,7 @@ async def _running(settings: Settings, ports: Ports, metrics: Metrics) -> AsyncI
         )
 
 
-async def _prepare(store: Store, settings: Settings, ports: Ports) -> Catalogue:
+async def _prepare(store: Store, settings: Settings, ports: Ports) -> LoadedCatalogue:
     """Schema, operator's token and catalogue, as this start finds them. Raises CatalogueError."""
     loaded = load_catalogue(settings.haotokai_catalogue, ports.environment)
     await store.migrate()
@@ -140,7 +148,7 @@ async def _prepare(store: Store, settings: Settings, ports: Ports) -> Catalogue:
         # Said at every start, changed or not, so that a namespace that was lost or replaced is served again.
         await projection.enqueue_catalogue(connection, catalogue)
     log.info("catalogue_published", version=catalogue.version, models=len(catalogue.models))
-    return catalogue
+    return loaded
 
 
 @contextlib.asynccontextmanager
@@ -156,12 +164,12 @@ async def _projecting(projector: Projector) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def _sweeping(sweep: Sweep) -> AsyncIterator[None]:
-    task = asyncio.create_task(sweep.run())
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Work that goes on beside the API until the end. Whatever is cut off then is done as a whole or not at all."""
+    task = asyncio.create_task(work)
     try:
         yield
     finally:
-        # Whatever is cut off is booked as a whole or not at all, and looked at again.
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task

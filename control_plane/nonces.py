@@ -1,5 +1,7 @@
 """The nonces of signed calls from the edge: each is good once, and is kept for as long as its call could be fresh."""
 
+from collections.abc import Sequence
+from itertools import compress
 from typing import Final
 
 from sqlalchemy import Column, Text, delete, insert, select
@@ -24,7 +26,22 @@ class NonceReplayed(Exception):
 
 async def spend(connection: AsyncConnection, nonce: str, *, now_ms: int) -> None:
     """Spend a nonce in the caller's transaction; raises NonceReplayed."""
-    await connection.execute(delete(nonces).where(nonces.c.seen_at_ms < now_ms - KEPT_FOR_MS))
-    if await connection.scalar(select(nonces.c.nonce).where(nonces.c.nonce == nonce)) is not None:
+    if await spend_all(connection, [nonce], now_ms=now_ms) == [False]:
         raise NonceReplayed
-    await connection.execute(insert(nonces).values(nonce=nonce, seen_at_ms=now_ms))
+
+
+async def spend_all(connection: AsyncConnection, presented: Sequence[str], *, now_ms: int) -> list[bool]:
+    """Spend nonces in the caller's transaction. Returns of each, in order, whether it was still good."""
+    spent = set(await connection.scalars(select(nonces.c.nonce).where(nonces.c.nonce.in_(presented))))
+    fresh = []
+    for nonce in presented:
+        fresh.append(nonce not in spent)
+        spent.add(nonce)
+    if rows := [{"nonce": nonce, "seen_at_ms": now_ms} for nonce in compress(presented, fresh)]:
+        await connection.execute(insert(nonces), rows)
+    return fresh
+
+
+async def prune(connection: AsyncConnection, *, now_ms: int) -> None:
+    """Forget the nonces of calls that have gone stale."""
+    await connection.execute(delete(nonces).where(nonces.c.seen_at_ms < now_ms - KEPT_FOR_MS))

@@ -169,9 +169,9 @@ async def finish(
 async def postpone(connection: AsyncConnection, seqs: Sequence[int], *, next_attempt_at_ms: int, reason: str) -> None:
     """One more attempt failed."""
     values = {"next_attempt_at_ms": next_attempt_at_ms, "last_error": reason[:LAST_ERROR_MAX_CHARS]}
-    await connection.execute(
-        update(outbox).where(outbox.c.seq.in_(seqs)).values(attempts=outbox.c.attempts + 1, **values)
-    )
+    # Row by row, because a statement takes fewer values than a call to KV takes names.
+    postponed = update(outbox).where(outbox.c.seq == bindparam("row")).values(attempts=outbox.c.attempts + 1, **values)
+    await connection.execute(postponed, [{"row": seq} for seq in seqs])
 
 
 async def next_due_kv(connection: AsyncConnection) -> int | None:

@@ -17,7 +17,7 @@ import structlog
 
 from control_plane import outbox
 from control_plane.clock import NowMs, wall_clock_ms
-from control_plane.cloudflare import CloudflareError, CloudflareUnavailable
+from control_plane.cloudflare import BULK_WRITE_MAX_PAIRS, CloudflareError, CloudflareUnavailable
 from control_plane.edge import EdgeConflict, EdgeError
 from control_plane.metrics import Metrics
 from control_plane.outbox import Kind, OutboxRow, OutboxState
@@ -25,7 +25,9 @@ from control_plane.store import Store
 from gateway.fields import Fields
 from gateway.records import Grant
 
-KV_BATCH_NAMES = 1_000
+KV_BATCH_NAMES = BULK_WRITE_MAX_PAIRS
+KV_BATCH_BYTES = 50_000_000
+"""Half of what Cloudflare takes in one call, because the values are quoted once more in its body."""
 WALLET_BATCH_ROWS = 100
 WALLETS_IN_FLIGHT = 16
 HEADS_LIMIT = 1_000
@@ -185,7 +187,7 @@ class Projector:
         if overtaken:
             # A row that a newer one has overtaken must not undo what that one wrote.
             await self._finish_kv({name: written[name] for name in overtaken})
-        return {name: rows for name, rows in by_name.items() if name not in overtaken}
+        return _of_one_call({name: rows for name, rows in by_name.items() if name not in overtaken})
 
     async def _kv_call_done(self, due: Mapping[str, Sequence[OutboxRow]], failed: frozenset[str]) -> None:
         self._kv_failures = 0
@@ -289,6 +291,18 @@ class Projector:
     def _made_progress(self) -> None:
         self._progress.set()
         self._progress = asyncio.Event()
+
+
+def _of_one_call(due: Mapping[str, list[OutboxRow]]) -> dict[str, list[OutboxRow]]:
+    """The first of them, as many as fit into one body, and at least one."""
+    fitting: dict[str, list[OutboxRow]] = {}
+    size_bytes = 0
+    for name, rows in due.items():
+        size_bytes += len(rows[-1].payload.encode())
+        if fitting and size_bytes > KV_BATCH_BYTES:
+            break
+        fitting[name] = rows
+    return fitting
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 import httpx2
 
 from control_plane.cashier import Cashier
+from control_plane.catalogue import LoadedCatalogue
 from control_plane.clock import NowMs, wall_clock_ms
 from control_plane.cloudflare import CloudflareKV
 from control_plane.edge import EdgeClient
+from control_plane.health_watch import HealthWatch
+from control_plane.intake import Intake
 from control_plane.metrics import Metrics
 from control_plane.payment_provider import PaymentProvider
 from control_plane.projector import Projector
@@ -17,7 +20,6 @@ from control_plane.receipt_key import ReceiptKey
 from control_plane.settings import Settings
 from control_plane.store import Store
 from control_plane.sweep import Sweep
-from gateway.records import Catalogue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +40,16 @@ class Ports:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """The running control plane; ``catalogue`` is the one that was published at start."""
+    """The running control plane; ``loaded`` is the catalogue as its file said at start."""
 
     settings: Settings
     store: Store
-    catalogue: Catalogue
+    loaded: LoadedCatalogue
     kv: CloudflareKV
     edge: EdgeClient
     projector: Projector
+    intake: Intake
+    health: HealthWatch
     cashier: Cashier
     sweep: Sweep
     receipt_key: ReceiptKey

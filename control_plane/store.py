@@ -18,6 +18,11 @@ from control_plane import migrations
 
 BUSY_TIMEOUT_MS = 5_000
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
+READ_ONLY: dict[str, dict[str, Any]] = {
+    "sqlite": {"read_only": True},
+    # PostgreSQL's own default shows each statement of a transaction another state.
+    "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+}
 
 metadata = MetaData(
     naming_convention={
@@ -43,7 +48,7 @@ class Store:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._reader = engine.execution_options(read_only=True)
+        self._reader = engine.execution_options(**READ_ONLY[engine.dialect.name])
 
     @classmethod
     def open(cls, url: str) -> "Store":

@@ -39,6 +39,7 @@ usage_records = table(
     CheckConstraint("cost_nano_usd >= 0", name="cost"),
     Index(None, "account_id", "started_at_ms", "request_id"),
     Index(None, "started_at_ms", "request_id"),
+    Index(None, "booked_at_ms"),
 )
 keep_append_only(usage_records)
 
@@ -53,6 +54,13 @@ async def by_request_id(connection: AsyncConnection, ids: Iterable[str]) -> dict
     """The booked records of those requests."""
     rows = await connection.execute(select(usage_records).where(usage_records.c.request_id.in_(list(ids))))
     return {row["request_id"]: _record(row) for row in rows.mappings()}
+
+
+async def booked_within(connection: AsyncConnection, *, from_ms: int, to_ms: int, limit: int) -> list[UsageRecord]:
+    """Up to ``limit`` of the records that were booked within [from_ms, to_ms)."""
+    booked_at_ms = usage_records.c.booked_at_ms
+    query = select(usage_records).where(booked_at_ms >= from_ms, booked_at_ms < to_ms).limit(limit)
+    return [_record(row) for row in (await connection.execute(query)).mappings()]
 
 
 async def page(

@@ -167,9 +167,9 @@ async def list_usage(
 
 @router.get("/alerts", summary="List what the operator should look at")
 async def list_alerts(services: ServicesDep) -> AlertsOut:
-    """Top-ups that do not match what their provider says, and accounts whose balance is negative."""
+    """Labs that fail or refuse us, top-ups that do not match what PayPal says, accounts whose balance is negative."""
     async with services.store.read() as connection:
-        found = await alerts.find(connection)
+        found = await alerts.find(connection, services.health.reports)
     return AlertsOut(items=[AlertOut.model_validate(alert) for alert in found])
 
 

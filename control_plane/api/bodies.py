@@ -57,9 +57,17 @@ class NewTopUp(RequestBody):
 
 
 class NewRefund(RequestBody):
-    """Money to give back; all that may be, where no amount is said."""
+    """Money to give back; all that may be, where no amount is said. What has the same reference is given once."""
 
     amount_usd: UsdIn | None = None
+    reference: Annotated[str, Field(pattern=r"^[0-9A-Za-z._-]{1,64}$", examples=["ticket-4711"])] | None = None
+
+
+class NewDisputeFee(RequestBody):
+    """What the provider charged for a dispute, as its statement says."""
+
+    dispute_id: Annotated[str, Field(min_length=1, max_length=64)]
+    amount_usd: UsdIn
 
 
 class NewKey(RequestBody):

@@ -9,13 +9,13 @@ from typing import Final
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from control_plane import booking, heartbeat, nonces
 from control_plane.api.dependencies import ServicesDep
 from control_plane.api.problems import Problem
 from control_plane.booking import Booking
 from control_plane.heartbeat import Heartbeat
+from control_plane.nonces import NonceReplayed
 from control_plane.quarantine import Quarantined
 from control_plane.services import Services
 from gateway.fields import FieldError, Fields
@@ -34,10 +34,10 @@ async def take_usage(request: Request, services: ServicesDep) -> Response:
     body = await _read_body(request)
     nonce = _verified_nonce(request, body, services)
     batch = _parse_batch(body)
-    now_ms = services.now_ms()
-    async with services.store.begin() as connection:
-        await _spend(connection, nonce, now_ms)
-        outcome = await booking.book(connection, batch, now_ms=now_ms)
+    try:
+        outcome = await services.intake.take(nonce, batch)
+    except NonceReplayed as error:
+        raise _signature_refused("the call was made before") from error
     return JSONResponse(_booking_json(outcome))
 
 
@@ -52,7 +52,10 @@ async def take_heartbeat(request: Request, services: ServicesDep) -> Response:
         raise Problem(422, "invalid_request", "The request is not valid", detail=str(error)) from error
     now_ms = services.now_ms()
     async with services.store.begin() as connection:
-        await _spend(connection, nonce, now_ms)
+        try:
+            await nonces.spend(connection, nonce, now_ms=now_ms)
+        except NonceReplayed as error:
+            raise _signature_refused("the call was made before") from error
         await heartbeat.record(connection, sign_of_life, now_ms=now_ms)
     return Response(status_code=204)
 
@@ -74,13 +77,6 @@ def _verified_nonce(request: Request, body: bytes, services: Services) -> str:
         return verify(call, request.headers, secret=secret, now_s=services.now_ms() // 1000)
     except SignatureRefused as error:
         raise _signature_refused(str(error)) from error
-
-
-async def _spend(connection: AsyncConnection, nonce: str, now_ms: int) -> None:
-    try:
-        await nonces.spend(connection, nonce, now_ms=now_ms)
-    except nonces.NonceReplayed as error:
-        raise _signature_refused("the call was made before") from error
 
 
 def _signature_refused(detail: str) -> Problem:

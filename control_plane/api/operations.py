@@ -125,7 +125,7 @@ async def _held(services: Services, account_id: str) -> NanoUsd | None:
 
 def _check_terms(terms: KeyTerms, services: Services, now_ms: int) -> None:
     for index, model in enumerate(terms.models or ()):
-        if model not in services.catalogue.models:
+        if model not in services.loaded.models:
             raise Problem.invalid(f"/models/{index}", "is not a model of the catalogue")
     if terms.expires_at_ms is not None and terms.expires_at_ms <= now_ms:
         raise Problem.invalid("/expires_at", "must be in the future")

@@ -31,7 +31,7 @@ async def resync(
     remove_extra: Annotated[bool, Query(description="Delete key records that the database does not know.")] = False,
 ) -> ResyncOut:
     async with services.store.begin() as connection:
-        enqueued = await drift.resync(connection, services.catalogue)
+        enqueued = await drift.resync(connection, services.loaded)
     services.projector.wake()
     removed = await drift.remove_extra(services.store, services.kv) if remove_extra else []
     return ResyncOut(keys=enqueued.keys, grants=enqueued.grants, revocations=enqueued.revocations, removed=removed)
@@ -40,5 +40,5 @@ async def resync(
 @router.get("/drift", summary="Find what differs at the edge")
 async def read_drift(services: ServicesDep) -> DriftOut:
     """What is on its way shows as well, until it has arrived."""
-    found = await drift.find_drift(services.store, services.kv, services.edge, services.catalogue)
+    found = await drift.find_drift(services.store, services.kv, services.edge, services.loaded)
     return DriftOut.model_validate(found)

@@ -7,19 +7,20 @@ from fastapi.responses import JSONResponse
 
 from control_plane.accounts import AccountNotFound, AccountSuspended, EmailTaken
 from control_plane.api.problems import Problem, render
-from control_plane.cashier import AmountRefused, PaymentsNotConfigured, TooManyOpenTopUps
+from control_plane.cashier import AmountRefused, PaymentsNotConfigured, TooManyOpenTopUps, TopUpNotBegun
 from control_plane.cloudflare import CloudflareError
 from control_plane.edge import EdgeError
 from control_plane.inbox import TransmissionReplayed
-from control_plane.invoices import InvoiceNumbersContended, TopUpNotPaid
+from control_plane.invoices import NumbersContended, TopUpNotPaid
 from control_plane.keys import KeyIsRevoked, KeyNotFound, TooManyKeys
 from control_plane.ledger import TransferConflict
 from control_plane.paging import CursorRefused
 from control_plane.payment_provider import DeliveryRefused, ProviderRefused, ProviderUnavailable
 from control_plane.receipts import ReceiptNotFound
+from control_plane.refunds import RefundNotFound
 from control_plane.statements import StatementNotFound
 from control_plane.tokens import TokenNotFound
-from control_plane.topups import TopUpNotFound
+from control_plane.topups import DisputeNotFound, TopUpNotFound
 
 REFUSALS: dict[type[Exception], Callable[[], Problem]] = {
     AccountNotFound: lambda: Problem(404, "account_not_found", "No such account"),
@@ -37,8 +38,11 @@ REFUSALS: dict[type[Exception], Callable[[], Problem]] = {
     ReceiptNotFound: lambda: Problem(404, "receipt_not_found", "No such receipt"),
     StatementNotFound: lambda: Problem(404, "statement_not_found", "There is no statement of this month"),
     TopUpNotPaid: lambda: Problem(409, "topup_not_paid", "The top-up was not paid"),
-    InvoiceNumbersContended: lambda: Problem(503, "try_again", "Too many invoices are being made at once"),
+    NumbersContended: lambda: Problem(503, "try_again", "Too many documents are being made at once"),
+    RefundNotFound: lambda: Problem(404, "refund_not_found", "No such refund of this top-up"),
+    DisputeNotFound: lambda: Problem(404, "dispute_not_found", "No such dispute of this top-up"),
     TopUpNotFound: lambda: Problem(404, "topup_not_found", "No such top-up"),
+    TopUpNotBegun: lambda: Problem(503, "payments_unavailable", "No payment can be begun at the moment"),
     TooManyOpenTopUps: lambda: Problem(429, "too_many_topups", "Too many top-ups were begun and not paid"),
     ProviderUnavailable: lambda: Problem(503, "payment_provider_unavailable", "The payment provider did not answer"),
     TransmissionReplayed: lambda: Problem(400, "delivery_refused", "The delivery is refused"),

@@ -11,7 +11,7 @@ from control_plane.keys import Key
 from control_plane.ledger import AccountBalance
 from control_plane.outbox import Kind, OutboxRow, OutboxState, Target
 from control_plane.tokens import Token
-from gateway.records import KeyState, SpendCapPeriod, UsageRecord, UsageState
+from gateway.records import Health, KeyState, SpendCapPeriod, UsageRecord, UsageState
 
 Item = TypeVar("Item")
 
@@ -193,8 +193,10 @@ class AlertOut(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     kind: AlertKind
-    account_id: str
+    account_id: str | None
     topup_id: str | None
+    provider: str | None
+    model: str | None = Field(description="The provider's own id.")
     detail: str
 
 
@@ -202,6 +204,28 @@ class AlertsOut(BaseModel):
     """All of them; each goes away when its cause has."""
 
     items: list[AlertOut]
+
+
+class TargetOut(BaseModel):
+    """How a provider's model does. `health` is null where too little was seen; it counts as healthy then."""
+
+    provider: str
+    model: str = Field(description="The provider's own id.")
+    health: Health | None
+    since: TimeOut | None = Field(description="When the edge was told of this health; null where it was not.")
+    outcomes: dict[str, int] = Field(
+        description="Attempts of the window by outcome; of more than 100 requests a second, a sample.",
+        examples=[{"ok": 412, "overloaded": 3}],
+    )
+    first_event_ms: int | None = Field(description="The median time to the first event of a stream.")
+    tokens_per_second: int | None = Field(description="The median speed of a stream.")
+
+
+class TargetsOut(BaseModel):
+    """Every target of the catalogue, as of the last round of the watch."""
+
+    window_ms: int
+    items: list[TargetOut]
 
 
 class DifferenceOut(BaseModel):

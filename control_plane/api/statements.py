@@ -1,4 +1,4 @@
-"""Statements and invoices over HTTP, for the own account: HTML to read, PDF to keep, CSV to reckon with."""
+"""Statements, invoices and credit notes over HTTP, for the own account: HTML to read, PDF to keep, CSV to reckon."""
 
 import asyncio
 from typing import Annotated, Final
@@ -6,10 +6,13 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends
 from fastapi.responses import HTMLResponse, Response
 
-from control_plane import invoice_documents, invoices, statement_documents, statements
+from control_plane import bills, credit_notes, invoice_documents, invoices, statement_documents, statements
 from control_plane.api.dependencies import OwnAccountId, ServicesDep
 from control_plane.api.problems import RESPONSES, Problem
+from control_plane.bills import Bill
+from control_plane.credit_notes import CreditNote
 from control_plane.invoices import Invoice, Operator
+from control_plane.services import Services
 from control_plane.statements import Month, Statement
 
 router = APIRouter(prefix="/account/v1", tags=["account"], responses=RESPONSES)
@@ -40,8 +43,19 @@ async def read_invoice(topup_id: str, account_id: OwnAccountId, services: Servic
     return await invoices.issue(services.store, topup_id, owner=account_id, operator=operator, now_ms=services.now_ms())
 
 
+async def read_credit_note(
+    topup_id: str, refund_id: str, account_id: OwnAccountId, services: ServicesDep
+) -> CreditNote:
+    """The credit note of a refund of an own top-up."""
+    operator = Operator.of(services.settings)
+    return await credit_notes.issue(
+        services.store, topup_id, refund_id, owner=account_id, operator=operator, now_ms=services.now_ms()
+    )
+
+
 StatementDep = Annotated[Statement, Depends(read_statement)]
 InvoiceDep = Annotated[Invoice, Depends(read_invoice)]
+CreditNoteDep = Annotated[CreditNote, Depends(read_credit_note)]
 
 
 @router.get("/statements/{month}.csv", summary="Read a month's statement as CSV", response_class=Response)
@@ -66,14 +80,36 @@ async def read_statement_html(statement: StatementDep, services: ServicesDep) ->
 @router.get("/topups/{topup_id}/invoice", summary="Read a top-up's invoice", response_class=HTMLResponse)
 async def read_invoice_html(invoice: InvoiceDep) -> HTMLResponse:
     """It gets its number when it is read for the first time, and never changes."""
-    return HTMLResponse(invoice_documents.to_html(invoice))
+    return HTMLResponse(bills.to_html(invoice_documents.invoice_bill(invoice)))
 
 
 @router.get("/topups/{topup_id}/invoice.pdf", summary="Read a top-up's invoice as PDF", response_class=Response)
 async def read_invoice_pdf(invoice: InvoiceDep, services: ServicesDep) -> Response:
-    font = services.settings.document_font_file
-    content = await asyncio.to_thread(invoice_documents.to_pdf, invoice, font=font)
-    return _attachment(content, PDF, f"invoice-{invoice.number}.pdf")
+    return await _pdf(invoice_documents.invoice_bill(invoice), services, f"invoice-{invoice.number}.pdf")
+
+
+@router.get(
+    "/topups/{topup_id}/refunds/{refund_id}/credit-note",
+    summary="Read a refund's credit note",
+    response_class=HTMLResponse,
+)
+async def read_credit_note_html(note: CreditNoteDep) -> HTMLResponse:
+    """It gets its number when it is read for the first time, and never changes; it names the top-up's invoice."""
+    return HTMLResponse(bills.to_html(invoice_documents.credit_note_bill(note)))
+
+
+@router.get(
+    "/topups/{topup_id}/refunds/{refund_id}/credit-note.pdf",
+    summary="Read a refund's credit note as PDF",
+    response_class=Response,
+)
+async def read_credit_note_pdf(note: CreditNoteDep, services: ServicesDep) -> Response:
+    return await _pdf(invoice_documents.credit_note_bill(note), services, f"credit-note-{note.number}.pdf")
+
+
+async def _pdf(bill: Bill, services: Services, name: str) -> Response:
+    content = await asyncio.to_thread(bills.to_pdf, bill, font=services.settings.document_font_file)
+    return _attachment(content, PDF, name)
 
 
 def _attachment(content: bytes, media_type: str, name: str) -> Response:

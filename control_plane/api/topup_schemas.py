@@ -1,8 +1,8 @@
 """The JSON of top-ups."""
 
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from control_plane.api.scalars import TimeOut, UsdOut
 from control_plane.fees import FeePolicy
@@ -39,7 +39,7 @@ class TopUpOut(BaseModel):
             "credited_usd": topup.credited_nano_usd,
             "captured_usd": topup.captured_nano_usd,
             "refunded_usd": topup.refunded_nano_usd,
-            "approve_url": topup.approve_url if topup.state in ("created", "declined") else None,
+            "approve_url": topup.pay_url,
             "created_at": topup.created_at_ms,
             "updated_at": topup.updated_at_ms,
         }
@@ -67,3 +67,28 @@ class AdminTopUpOut(TopUpOut):
             "observed_at": topup.observed_at_ms,
             "next_look_at": topup.next_look_at_ms,
         }
+
+
+class DisputeFeeOut(BaseModel):
+    """The transfer that was booked."""
+
+    transfer_id: str = Field(examples=["paypal:dispute_fee:PP-D-27803"])
+
+
+class ReturnedOut(BaseModel):
+    """Money that went back to the payer: what was taken back of the credit, and of the fee that was charged."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    refund_id: str = Field(description="The provider's id.")
+    kind: Literal["refund", "reversal"]
+    returned_at: TimeOut = Field(validation_alias="booked_at_ms")
+    credit_usd: UsdOut = Field(validation_alias="credit_nano_usd")
+    fee_usd: UsdOut = Field(validation_alias="fee_nano_usd")
+    total_usd: UsdOut = Field(validation_alias="total_nano_usd")
+
+
+class ReturnedListOut(BaseModel):
+    """All that went back of a top-up, oldest first; each has a credit note."""
+
+    items: list[ReturnedOut]

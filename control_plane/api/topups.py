@@ -6,13 +6,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from control_plane import topups
+from control_plane import refunds, topups
 from control_plane.api import operations
-from control_plane.api.bodies import NewRefund, NewTopUp
+from control_plane.api.bodies import NewDisputeFee, NewRefund, NewTopUp
 from control_plane.api.dependencies import OwnAccountId, PageDep, ServicesDep, require_admin
 from control_plane.api.problems import RESPONSES
 from control_plane.api.schemas import PageOut
-from control_plane.api.topup_schemas import AdminTopUpOut, TopUpOut
+from control_plane.api.topup_schemas import AdminTopUpOut, DisputeFeeOut, ReturnedListOut, ReturnedOut, TopUpOut
 from control_plane.identifiers import RANDOM_BYTES, make_id
 from control_plane.payment_provider import ProviderUnavailable, TopUp
 from control_plane.services import Services
@@ -85,10 +85,31 @@ async def refresh_topup(topup_id: str, services: ServicesDep) -> AdminTopUpOut:
 @admin_router.post("/{topup_id}/refund", summary="Give a top-up back")
 async def refund_topup(topup_id: str, services: ServicesDep, body: NewRefund | None = None) -> AdminTopUpOut:
     """All of it, or an amount in whole cents: not more than is left of the account's own money. Trial credit is
-    never paid out."""
-    topup = await services.cashier.refund(topup_id, (body or NewRefund()).amount_usd)
+    never paid out. With a `reference` it is safe to ask again after an answer that was lost or unclear."""
+    wanted = body or NewRefund()
+    topup = await services.cashier.refund(topup_id, wanted.amount_usd, reference=wanted.reference)
     await operations.delivered_about(services, [topup.account_id])
     return _for_admin(topup)
+
+
+@account_router.get("/{topup_id}/refunds", summary="List what went back of a top-up, oldest first")
+async def list_refunds(topup_id: str, account_id: OwnAccountId, services: ServicesDep) -> ReturnedListOut:
+    """Refunds, and what the provider or the payer's bank took back."""
+    async with services.store.read() as connection:
+        topup = await topups.get(connection, topup_id, owner=account_id)
+        found = await refunds.of_topup(connection, topup)
+    return ReturnedListOut(items=[ReturnedOut.model_validate(returned) for returned in found])
+
+
+@admin_router.post("/{topup_id}/dispute-fees", summary="Book what a dispute cost")
+async def book_dispute_fee(topup_id: str, body: NewDisputeFee, services: ServicesDep) -> DisputeFeeOut:
+    """No call of the provider tells it, so its statement is copied here, once for each dispute. The customer does not
+    bear it. The same amount again changes nothing; another one is 409."""
+    async with services.store.begin() as connection:
+        transfer_id = await topups.book_dispute_fee(
+            connection, topup_id, body.dispute_id, body.amount_usd, now_ms=services.now_ms()
+        )
+    return DisputeFeeOut(transfer_id=transfer_id)
 
 
 @payer_router.get("/{topup_id}/return")
@@ -130,7 +151,7 @@ def _page_about(topup: TopUp) -> Response:
         return _page("Thank you", f"{amount} USD will be credited when the payment is through.", state=topup.state)
     title = "Not paid" if topup.state != "declined" else "Declined"
     text = "Nothing was charged." if topup.state != "declined" else "The payment was declined, and nothing was charged."
-    return _page(title, text, state=topup.state, pay_at=topup.approve_url)
+    return _page(title, text, state=topup.state, pay_at=topup.pay_url)
 
 
 def _page(title: str, text: str, *, state: str, pay_at: str | None = None) -> Response:

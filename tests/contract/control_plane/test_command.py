@@ -52,12 +52,17 @@ async def serving(environment: dict[str, str]) -> AsyncIterator[tuple[Process, s
 
 async def command(environment: dict[str, str], *arguments: str) -> tuple[int | None, Any, str]:
     """Exit status, decoded output and errors of one command."""
+    status, output, errors = await run(environment, *arguments)
+    return status, json.loads(output) if output else None, errors
+
+
+async def run(environment: dict[str, str], *arguments: str) -> tuple[int | None, str, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "control_plane.cli", *arguments, env=environment, stdout=PIPE, stderr=PIPE
     )
     async with asyncio.timeout(LIMIT_S):
         output, errors = await process.communicate()
-    return process.returncode, json.loads(output) if output else None, errors.decode()
+    return process.returncode, output.decode(), errors.decode()
 
 
 async def test_the_ready_line_names_a_server_that_answers_and_ends_when_told(tmp_path: Path) -> None:
@@ -90,6 +95,21 @@ async def test_the_command_line_opens_an_account_gives_it_money_and_a_key(tmp_pa
     assert suspended["state"] == "suspended"
     assert (refused, output) == (1, None)
     assert json.loads(errors)["type"] == "urn:haotokai:problem:key_not_found"
+
+
+async def test_the_command_line_shows_how_the_providers_do(tmp_path: Path) -> None:
+    environment = environment_of(tmp_path)
+    async with serving(environment) as (_, url):
+        environment |= {"CONTROL_PLANE_URL": url}
+        async with asyncio.timeout(LIMIT_S):
+            # The watch begins to look when the server starts.
+            while len(lines := (await run(environment, "providers"))[1].splitlines()) < 2:
+                pass
+
+    assert lines == [
+        "PROVIDER  MODEL           HEALTH  SINCE  FIRST EVENT MS  TOKENS/S  LAST 10 MINUTES",
+        "deepseek  deepseek-flash  -       -      -               -",
+    ]
 
 
 async def test_a_control_plane_that_does_not_answer_is_said(tmp_path: Path) -> None:

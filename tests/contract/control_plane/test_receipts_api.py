@@ -40,7 +40,7 @@ async def book(world: World, account_id: str, *request_ids: str) -> None:
             provider="deepseek",
             usage=Usage(prompt_tokens=1, cached_tokens=0, completion_tokens=1, reasoning_tokens=0),
             cost_nano_usd=NanoUsd(700),
-            price_row=world.services.catalogue.models["deepseek-chat"].targets[0].prices[0].id,
+            price_row=world.services.loaded.models["deepseek-chat"].targets[0].prices[0].id,
             state="complete",
             estimated=False,
             stream=True,

@@ -16,6 +16,7 @@ from control_plane.services import Ports, Services
 from control_plane.settings import Settings
 from gateway.credentials import hash_api_key
 from tests.contract.control_plane.stand_ins import API_TOKEN, INTERNAL_SECRET, Clock, FakeCloudflare, FakeEdge
+from tests.databases import database_url
 
 ADMIN_TOKEN = "admin-token-of-the-tests"
 DELIVERY_WAIT_MS = 30_000  # Far more than a delivery to a stand-in takes: an answer comes when it is done.
@@ -80,11 +81,11 @@ async def running(
     clock: Clock | None = None,
     paypal: httpx2.AsyncBaseTransport | None = None,
     providers: tuple[PaymentProvider, ...] = (),
+    catalogue: str = CATALOGUE,
     **settings: Any,
 ) -> AsyncIterator[World]:
     """The application with its lifespan, on the database and catalogue in ``folder``."""
-    catalogue = folder / "catalogue.toml"
-    catalogue.write_text(CATALOGUE)
+    (folder / "catalogue.toml").write_text(catalogue)
     clock = clock or Clock()
     cloudflare, edge = FakeCloudflare(), FakeEdge(clock=clock)
     app = create_app(
@@ -106,7 +107,7 @@ def settings_of(folder: Path) -> dict[str, Any]:
     return {
         "haotokai_data": str(folder),
         "haotokai_catalogue": str(folder / "catalogue.toml"),
-        "database_url": None,
+        "database_url": database_url(str(folder)),
         "edge_url": "http://edge.test",
         "internal_secret": INTERNAL_SECRET,
         "admin_token": ADMIN_TOKEN,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import SecretStr
+from sqlalchemy import insert
 
 from control_plane import outbox, projection
 from control_plane.cloudflare import CloudflareKV
@@ -28,6 +29,7 @@ from tests.contract.control_plane.stand_ins import (
     FakeCloudflare,
     FakeEdge,
 )
+from tests.databases import database_url
 
 ALICE, BOB = "acct_alice", "acct_bob"
 WAIT_S = 30.0  # Far more than a delivery to a stand-in takes: a test ends when it is done.
@@ -49,6 +51,17 @@ class Bench:
     async def enqueue_key(self, name: str, version: int) -> int:
         async with self.store.begin() as connection:
             return await projection.enqueue_key(connection, name, record(version))
+
+    async def enqueue_keys(self, names: int, *, versions: int = 1, payload: str = "{}") -> None:
+        """Many at once, each in so many versions."""
+        row = {"target": "kv", "kind": "record", "payload": payload}
+        rows = [
+            row | {"subject": f"key:{name}", "version": version}
+            for version in range(1, versions + 1)
+            for name in range(names)
+        ]
+        async with self.store.begin() as connection:
+            await connection.execute(insert(outbox.outbox), rows)
 
     async def enqueue_grant(self, account_id: str, grant_id: str, amount: int = 1) -> int:
         async with self.store.begin() as connection:
@@ -95,7 +108,7 @@ class BrokenOnce:
 async def open_bench(file: Path, *, kv_interval_ms: int = 0) -> AsyncIterator[Bench]:
     clock, cloudflare = Clock(), FakeCloudflare()
     edge = FakeEdge(clock=clock)
-    store = Store.open(f"sqlite:///{file}")
+    store = Store.open(database_url(str(file)) or f"sqlite:///{file}")
     await store.migrate()
     kv = CloudflareKV(
         base_url="https://cloudflare.test/client/v4",

@@ -1,5 +1,6 @@
 """What the tests of the books share: a database in memory, and records that are right until a test changes them."""
 
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -12,6 +13,7 @@ from control_plane import accounts, booking, ledger, pricing, projection
 from control_plane.store import Store, metadata
 from gateway.money import NanoUsd, PicoUsd
 from gateway.records import NO_USAGE, Attempt, PriceRow, Rates, Tier, Usage, UsageRecord
+from tests.databases import database_url
 
 NOW_MS = 1_795_500_000_000
 ALICE, BOB = "acct_alice", "acct_bob"
@@ -78,7 +80,7 @@ def record_of(request_id: str, *, units: int = 1, **changes: Any) -> UsageRecord
 async def open_books() -> AsyncIterator[Store]:
     """An empty database with two accounts and one price row."""
     assert booking, projection  # so that every table stands in the metadata
-    store = Store.open("sqlite:///:memory:")
+    store = Store.open(database_url(uuid.uuid4().hex) or "sqlite:///:memory:")
     try:
         async with store.begin() as connection:
             await connection.run_sync(metadata.create_all)

@@ -220,6 +220,7 @@ FAULTS: dict[str, tuple[str, str]] = {
     "public name": (SMALLEST.replace("model-1.0", "a model"), 'models."a model": String should match'),
     "base URL": (changed("https://lab.example/v1", "lab.example"), "providers.lab.base_url: must be an http"),
     "query in URL": (changed("example/v1", "example/v1?a=b"), "providers.lab.base_url: must be an http"),
+    "a scheme of its own": (changed("https://lab.example/v1", "drills:"), "providers.lab.base_url: must be an http"),
     "key variable": (changed("LAB_API_KEY", "sk-12"), "providers.lab.api_key_env: String should match"),
     "timeout": (changed('"LAB_API_KEY"', '"K"\nidle_timeout_ms = 0'), "providers.lab.idle_timeout_ms: Input should be"),
     "context": (changed("context_length = 1000", 'context_length = "1000"'), 'models."model-1.0".context_length:'),
@@ -369,6 +370,7 @@ PUBLIC_NAMES = {
     "deepseek-chat": ("deepseek", "deepseek-flash"),
     "kimi-k2": ("moonshot", "kimi-k2.6"),
     "moonshot-v1-128k": ("moonshot", "kimi-k2.6"),
+    "kimi-k3": ("moonshot", "kimi-k3"),
     "qwen3-max": ("dashscope", "qwen3-max"),
     "qwen-max": ("dashscope", "qwen3-max"),
     "qwen3-vl": ("dashscope", "qwen3-vl-plus"),
@@ -389,8 +391,44 @@ PUBLIC_NAMES = {
 def test_the_projects_catalogue_serves_every_promised_name_by_what_the_lab_calls_it_now() -> None:
     models = load_catalogue(PROJECT_CATALOGUE, {}).models
 
-    first_targets = {name: model.targets[0] for name, model in models.items()}
+    first_targets = {name: model.targets[0] for name, model in models.items() if not name.startswith("drill/")}
     assert {name: (target.provider, target.model) for name, target in first_targets.items()} == PUBLIC_NAMES
+
+
+SECOND_TARGETS = {
+    "deepseek-reasoner": ("deepseek-v4.1-flash", {"enable_thinking": True}),
+    "deepseek-chat": ("deepseek-v4.1-flash", {"enable_thinking": False}),
+    "kimi-k3": ("kimi-k3", {}),
+    "glm-5.2": ("glm-5.2", {}),
+}
+
+
+def test_the_projects_catalogue_has_the_models_that_dashscope_serves_too() -> None:
+    models = load_catalogue(PROJECT_CATALOGUE, {}).models
+
+    second_targets = {name: model.targets[1] for name, model in models.items() if len(model.targets) > 1}
+    labs = {name: target for name, target in second_targets.items() if not name.startswith("drill/")}
+    assert {target.provider for target in labs.values()} == {"dashscope"}
+    assert {name: (target.model, target.inject) for name, target in labs.items()} == SECOND_TARGETS
+    assert all(row.source != models[name].targets[0].prices[0].source for name in labs for row in labs[name].prices)
+
+
+@pytest.mark.parametrize(
+    ("beijing", "output_price"),
+    [
+        ("2026-11-22T07:59:59.999", 600_000),
+        ("2026-11-22T08:00:00.000", 1_200_000),
+        ("2026-10-01T12:00:00.000", 1_200_000),
+        ("2026-11-23T21:59:59.999", 1_200_000),
+        ("2026-11-23T22:00:00.000", 600_000),
+    ],
+)
+def test_dashscopes_peak_for_deepseek_is_every_day(beijing: str, output_price: int) -> None:
+    at_ms = int(datetime.fromisoformat(beijing + "+08:00").timestamp() * 1000)
+    row = row_in_force(load_catalogue(PROJECT_CATALOGUE, {}).models["deepseek-chat"].targets[1].prices, at_ms=at_ms)
+
+    assert row is not None
+    assert rates_for(row, input_tokens=1, at_ms=at_ms).output == output_price
 
 
 def test_the_projects_catalogue_passes_through_kv_unchanged() -> None:

@@ -16,6 +16,7 @@ from control_plane.api import internal, problems
 from control_plane.api.dependencies import get_services
 from control_plane.api.internal import BODY_MAX_BYTES, RECORDS_MAX
 from control_plane.heartbeat import Heartbeat, LastHeartbeat
+from control_plane.intake import Intake
 from control_plane.nonces import KEPT_FOR_MS, nonces
 from control_plane.quarantine import quarantine
 from control_plane.store import Store
@@ -39,6 +40,7 @@ class ControlPlane:
     def __init__(self, store: Store, client: httpx2.AsyncClient) -> None:
         self.settings = Secrets(internal_secret=SecretStr(SECRET))
         self.store = store
+        self.intake = Intake(store=store, now_ms=self.now_ms)
         self.client = client
         self.time_ms = NOW_MS
         self._nonces = 0

@@ -10,12 +10,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from control_plane import accounts, invoice_documents, invoices, topups
+from control_plane import accounts, bills, invoice_documents, invoices, topups
 from control_plane.invoices import Invoice, Operator, TopUpNotPaid
 from control_plane.payment_provider import TopUp
 from control_plane.store import Store
 from control_plane.topups import TopUpNotFound
 from gateway.money import NanoUsd
+from tests.databases import database_url
 from tests.unit.control_plane.books import ALICE, BOB, NOW_MS, open_books
 from tests.unit.control_plane.pdf_text import text_of
 
@@ -60,7 +61,7 @@ async def test_invoices_are_numbered_in_the_order_in_which_they_are_asked_for(bo
 
 
 async def test_invoices_asked_for_at_once_have_numbers_of_their_own(tmp_path: Path) -> None:
-    store = Store.open(f"sqlite:///{tmp_path}/books.sqlite3")
+    store = Store.open(database_url(str(tmp_path)) or f"sqlite:///{tmp_path}/books.sqlite3")
     await store.migrate()
     async with store.begin() as connection:
         await accounts.create(connection, account_id=ALICE, email="a@example.com", name=None, now_ms=NOW_MS)
@@ -108,7 +109,8 @@ async def test_an_invoice_says_who_paid_whom_what_for_and_when(books: Store) -> 
     await add(books, "topup_1")
     invoice = await issue(books, "topup_1")
 
-    html, pdf = invoice_documents.to_html(invoice), text_of(invoice_documents.to_pdf(invoice))
+    bill = invoice_documents.invoice_bill(invoice)
+    html, pdf = bills.to_html(bill), text_of(bills.to_pdf(bill))
     for part in (
         *("Invoice 1", "1 Main Street", "Dublin", "Tax ID IE1", "pay@example.com", "acct_alice@example.com"),
         *("Issued 2026-11-24", "Paid 2026-11-24 by paypal, 2GG279541U471931P", "Top-up topup_1"),
@@ -123,4 +125,4 @@ async def test_an_invoice_says_who_paid_whom_what_for_and_when(books: Store) -> 
 async def test_a_fee_that_was_not_charged_is_not_listed(books: Store) -> None:
     await add(books, "topup_1", fee_nano_usd=NanoUsd(0))
 
-    assert "fee" not in invoice_documents.to_html(await issue(books, "topup_1"))
+    assert "fee" not in bills.to_html(invoice_documents.invoice_bill(await issue(books, "topup_1")))

@@ -6,10 +6,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from control_plane import projection
-from control_plane.projector import (
-    KV_BATCH_NAMES,
-)
+from control_plane.projector import KV_BATCH_BYTES, KV_BATCH_NAMES
 from gateway import records
 from tests.contract.control_plane.stand_ins import (
     Clock,
@@ -33,16 +30,35 @@ async def test_changes_of_many_names_leave_in_one_bulk_call(bench: Bench) -> Non
     assert await bench.states() == ["delivered"] * 3
 
 
-async def test_a_bulk_call_has_a_greatest_size_and_the_rest_follows(bench: Bench) -> None:
-    async with bench.store.begin() as connection:
-        for number in range(KV_BATCH_NAMES + 1):
-            await projection.enqueue_key(connection, f"{number}", record(1))
+async def test_a_bulk_call_has_a_greatest_number_of_names_and_the_rest_follows(bench: Bench) -> None:
+    await bench.enqueue_keys(KV_BATCH_NAMES + 1)
 
     again_at_ms = await bench.projector.deliver_kv()
     await bench.projector.deliver_kv()
 
     assert again_at_ms <= bench.clock.now_ms
     assert [len(call) for call in bench.cloudflare.writes] == [KV_BATCH_NAMES, 1]
+
+
+async def test_a_bulk_call_has_a_greatest_size_and_the_rest_follows(bench: Bench) -> None:
+    half = "x" * (KV_BATCH_BYTES // 2)
+    await bench.enqueue_keys(3, payload=half)
+
+    await bench.projector.deliver_kv()
+    await bench.projector.deliver_kv()
+
+    assert [len(call) for call in bench.cloudflare.writes] == [2, 1]
+
+
+async def test_a_call_of_the_greatest_number_of_names_that_failed_is_made_again(bench: Bench) -> None:
+    bench.cloudflare.failures.append(httpx2.ReadTimeout("slow"))
+    await bench.enqueue_keys(KV_BATCH_NAMES, versions=4)
+
+    bench.clock.now_ms = await bench.projector.deliver_kv()
+    await bench.projector.deliver_kv()
+
+    assert [len(call) for call in bench.cloudflare.writes] == [KV_BATCH_NAMES]
+    assert {row.state for row in await bench.rows()} == {"delivered"}
 
 
 async def test_of_one_name_only_the_newest_version_is_written_and_all_are_done(bench: Bench) -> None:
