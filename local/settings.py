@@ -42,7 +42,7 @@ class Secrets:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """A provider of the catalogue, and the environment variables that it goes by."""
+    """A provider of the catalogue, and the environment variables that it goes by (no key: it needs none)."""
 
     name: str
     key_variable: str
@@ -102,7 +102,7 @@ class Settings:
         bindings = {
             "CONTROL_PLANE_URL": self.control_plane_url,
             "INTERNAL_SECRET": self.secrets.internal_secret,
-            **{provider.key_variable: self._api_key(provider) for provider in self.providers},
+            **{provider.key_variable: self._api_key(provider) for provider in self.providers if provider.key_variable},
         }
         return self._shared() | {
             "EDGE_PORT": str(self.edge_port),

@@ -9,16 +9,16 @@ import js
 from pyodide.ffi import JsException, JsProxy, jsnull
 from workers import import_from_javascript
 
-from gateway.app import where
+from drills import Drills
 from gateway.circuits import Circuits
+from gateway.errors import where
 from gateway.fields import FieldError, Fields
 from gateway.key_pool import KeyPool
-from gateway.ports import PlatformError, StreamFacts, UpstreamCall, UpstreamReply
+from gateway.ports import PlatformError, UpstreamCall, UpstreamReply
 from gateway.records import CATALOGUE_KV_KEY, Catalogue, KeyRecord, key_kv_name
 from gateway.settlements import Settlements
-from relays import LatePipe, facts_from_json
+from relays import LatePipe
 from upstream import Upstreams
-from webapi import to_object
 
 KEY_CACHE_MS = 5_000
 CATALOGUE_CACHE_MS = 10_000
@@ -101,7 +101,7 @@ class EdgePorts:
 
     def __init__(self, lifetime: Lifetime | None = None) -> None:
         self._lifetime = lifetime
-        self._upstreams = Upstreams(self._read_copy, self.background)
+        self._upstreams = Upstreams(self.background, Drills(_fetch_drill))
 
     @property
     def internal_secret(self) -> str:
@@ -189,15 +189,10 @@ class EdgePorts:
             raise PlatformError(f"KV failed: {error.name}") from error
         return value if isinstance(value, str) else None
 
-    async def _read_copy(self, copy: JsProxy, idle_timeout_ms: int) -> StreamFacts:
-        init = to_object({"method": "POST"})
-        init.body = copy
-        try:
-            response = await ENV.METER.fetch(f"http://meter/?idle_timeout_ms={idle_timeout_ms}", init)
-            return facts_from_json(await response.text())
-        except JsException as error:
-            log("meter_failed", error=error.name)
-            return StreamFacts()
+
+def _fetch_drill(url: str, options: JsProxy) -> Awaitable[JsProxy]:
+    response: Awaitable[JsProxy] = ENV.DRILL.fetch(url, options)
+    return response
 
 
 async def _call_wallet(account_id: str, operation: str, text: str, records: Sequence[str]) -> str:

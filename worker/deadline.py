@@ -20,6 +20,8 @@ class Deadline:
         self.signal: JsProxy = self._controller.signal
 
     def set_total(self, timeout_ms: int) -> None:
+        """From now on, in place of what was set before."""
+        self.end()
         self._total = js.setTimeout(self._abort, timeout_ms)
 
     async def wait(self, promise: Awaitable[Any], timeout_ms: int) -> Any:

@@ -1,21 +1,20 @@
 """The Worker's entrypoints: wiring only.
 
-Default serves HTTP, the queue and the cron; Meter reads the copies of streams; Wallet is the Durable Object that alone
-says whether an account may spend.
+Default serves HTTP, the queue and the cron; Drill is the provider that fails on purpose; Wallet is the Durable Object
+that alone says whether an account may spend.
 """
 
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import js
 from workers import DurableObject, WorkerEntrypoint
 
 from bindings import EdgePorts, Lifetime, SqlStore, send_usage
 from delivery import deliver, heartbeat
+from drills import respond
 from gateway import wallet
 from gateway.app import serve
 from gateway.wallet_calls import call
-from relays import facts_to_json, read_copy
 from webapi import request_from_js, response_to_js
 
 
@@ -35,13 +34,12 @@ class Default(WorkerEntrypoint):
         await heartbeat()
 
 
-class Meter(WorkerEntrypoint):
-    """Reached only over the loopback binding: a copy of a stream in, its facts out."""
+class Drill(WorkerEntrypoint):
+    """Reached only over the loopback binding: a call to a drill model in, its performance out."""
 
     async def fetch(self, request: Any) -> Any:
-        query = parse_qs(urlsplit(request.js_object.url).query)
-        facts = await read_copy(request.js_object.body, idle_timeout_ms=int(query["idle_timeout_ms"][0]))
-        return js.Response.new(facts_to_json(facts))
+        lifetime = Lifetime(self.ctx)
+        return await lifetime.run(respond(request.js_object, EdgePorts(lifetime).background))
 
 
 class Wallet(DurableObject):

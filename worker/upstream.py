@@ -6,21 +6,22 @@ import js
 from pyodide.ffi import JsException, JsProxy
 
 from deadline import Deadline
-from gateway.ports import Edit, NotJson, StreamFacts, UpstreamCall, UpstreamFailed, UpstreamReply, UpstreamSilent
-from relays import EditedRelay, NativeRelay
+from drills import Drills
+from gateway.ports import Edit, NotJson, UpstreamCall, UpstreamFailed, UpstreamReply, UpstreamSilent
+from gateway.records import DRILL_URL
+from relays import Gatherer, StreamRelay
 from webapi import JsDocument, document_of, is_object, to_object
 
 ERROR_BODY_TIMEOUT_MS = 10_000
 
 Background = Callable[[Awaitable[None]], None]
-CopyReader = Callable[[JsProxy, int], Awaitable[StreamFacts]]
 
 
 class Upstreams:
-    """Sends calls. ``read_copy`` hands the copy of a stream to the Meter."""
+    """Sends calls; ``drills`` take those to drill models."""
 
-    def __init__(self, read_copy: CopyReader, background: Background) -> None:
-        self._read_copy = read_copy
+    def __init__(self, background: Background, drills: Drills) -> None:
+        self._drills = drills
         self._background = background
 
     async def send(self, call: UpstreamCall) -> UpstreamReply:
@@ -30,20 +31,22 @@ class Upstreams:
         options = to_object({"method": "POST", "headers": dict(call.headers), "redirect": "manual"})
         options.body = js.JSON.stringify(call.document.value)  # type: ignore[attr-defined]
         options.signal = deadline.signal
-        response = await deadline.wait(js.fetch(call.url, options), call.headers_timeout_ms)
-        return JsReply(response, deadline, self._read_copy, self._background)
+        is_drill = call.url.startswith(DRILL_URL)
+        sent = self._drills.ask(call.document, options) if is_drill else js.fetch(call.url, options)
+        response = await deadline.wait(sent, call.headers_timeout_ms)
+        return JsReply(response, deadline, self._background)
 
 
 class JsReply:
     """The UpstreamReply port over a Response."""
 
-    def __init__(self, response: JsProxy, deadline: Deadline, read_copy: CopyReader, background: Background) -> None:
+    def __init__(self, response: JsProxy, deadline: Deadline, background: Background) -> None:
         self.status: int = response.status
         self.deadline = deadline
         self._response = response
-        self._read_copy = read_copy
         self._background = background
         self._reader: JsProxy | None = None
+        self._gatherer: Gatherer | None = None
 
     def header(self, name: str) -> str | None:
         value = self._response.headers.get(name)
@@ -74,16 +77,14 @@ class JsReply:
         piece = await self.deadline.wait(self._reader.read(), timeout_ms)
         return None if piece.done else piece.value.to_bytes()
 
-    def relay_native(
-        self, head: bytes, *, rest: bytes, idle_timeout_ms: int, end: Callable[[StreamFacts], bytes]
-    ) -> NativeRelay:
-        relay = NativeRelay(self._take_body(), self.deadline, end)
-        self._background(relay.run(head, rest, lambda copy: self._read_copy(copy, idle_timeout_ms)))
-        return relay
+    async def gather(self, *, idle_timeout_ms: int) -> bytes | None:
+        if self._gatherer is None:
+            self._gatherer = Gatherer(self._take_body(), self.deadline)
+        return await self._gatherer.read(idle_timeout_ms=idle_timeout_ms)
 
-    def relay_edited(self, head: bytes, *, rest: bytes, edit: Edit, idle_timeout_ms: int) -> EditedRelay:
-        relay = EditedRelay(self._take_body(), self.deadline, edit)
-        self._background(relay.run(head, rest, idle_timeout_ms))
+    def relay(self, head: bytes, *, edit: Edit, idle_timeout_ms: int) -> StreamRelay:
+        relay = StreamRelay(self._take_body(), self.deadline, edit)
+        self._background(relay.run(head, idle_timeout_ms))
         return relay
 
     def close(self) -> None:

@@ -59,7 +59,11 @@ class Call:
     @property
     def tools(self) -> list[Json]:
         """The functions offered, without their wrapping."""
-        return [tool["function"] for tool in self.body.get("tools") or []]
+        return [tool["function"] for tool in self._functions]
+
+    @property
+    def _functions(self) -> list[Json]:
+        return [tool for tool in self.body.get("tools") or [] if _is_function(tool)]
 
     @property
     def tool_choice(self) -> Any:
@@ -81,7 +85,7 @@ class Call:
 
     @property
     def prompt_tokens(self) -> int:
-        text_bytes = len(self.text.encode()) + len(json.dumps(self.body.get("tools") or "")) - 2
+        text_bytes = len(self.text.encode()) + len(json.dumps(self._functions or "")) - 2
         images = sum(1 for message in self.messages for part in _parts(message) if part.get("type") == "image_url")
         return max(1, text_bytes // BYTES_PER_TOKEN) + images * IMAGE_TOKENS
 
@@ -110,7 +114,7 @@ def _read(raw: bytes, lab: str) -> tuple[Json, Directives, str | None]:
         body = json.loads(raw)
     except ValueError as error:
         return {}, Directives(), f"the body is not JSON: {error}"
-    flaw = _flaw(body)
+    flaw = _flaw(body, lab)
     if flaw:
         return {}, Directives(), flaw
     try:
@@ -119,7 +123,7 @@ def _read(raw: bytes, lab: str) -> tuple[Json, Directives, str | None]:
         return body, Directives(), f"lab directive: {error}"
 
 
-def _flaw(body: Any) -> str | None:
+def _flaw(body: Any, lab: str) -> str | None:
     if not isinstance(body, dict):
         return "the body is not an object"
     messages = body.get("messages")
@@ -128,10 +132,18 @@ def _flaw(body: Any) -> str | None:
     if not all(isinstance(part, dict) for message in messages for part in _parts(message)):
         return "content is not a list of parts"
     tools = body.get("tools") or []
-    if not isinstance(tools, list) or not all(isinstance(tool, dict) and _is_function(tool) for tool in tools):
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) and _is_tool(tool, lab) for tool in tools):
         return "tools is not a list of functions"
     objects = ("response_format", "stream_options")
     return next((f"{name} is not an object" for name in objects if not isinstance(body.get(name) or {}, dict)), None)
+
+
+def _is_tool(tool: Json, lab: str) -> bool:
+    """A function, or at Spark the switch of its search."""
+    search = tool.get("web_search")
+    return _is_function(tool) or (
+        lab == "spark" and isinstance(search, dict) and isinstance(search.get("enable"), bool)
+    )
 
 
 def _is_function(tool: Json) -> bool:

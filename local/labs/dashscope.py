@@ -15,13 +15,18 @@ MODELS = (
     "qwen3.6-plus",
     "qwen3.7-max",
     "deepseek-v3.2",
+    "deepseek-v4.1-flash",
     "kimi-k2.6",
+    "kimi-k3",
     "glm-4.6",
+    "glm-5.2",
 )
 WITHOUT_THINKING = ("qwen2.5-72b-instruct",)
+THINKING_BY_DEFAULT = ("kimi-k3", "glm-5.2")
 THINKING_STREAMS_ONLY = ("qwen3-vl-plus",)  # "some models", by the docs; the captured qwen3-max is not one
 ROLES = ("system", "assistant", "user", "tool", "function")
-MAX_TOKENS = 65_536
+MAX_TOKENS = {"deepseek-v4.1-flash": 393_216, "kimi-k3": 1_048_576, "glm-5.2": 131_072}
+DEFAULT_MAX_TOKENS = 65_536
 HELP = "https://www.alibabacloud.com/help/en/model-studio/error-code"
 ALGORITHM = "<400> InternalError.Algo.InvalidParameter: "
 
@@ -99,11 +104,13 @@ class DashScope(Lab):
         return super().facts(call) | {"request_id": call.uuid}
 
     def thinks(self, call: Call) -> bool:
-        return call.body.get("enable_thinking") is True and call.model not in WITHOUT_THINKING
+        enabled = call.body.get("enable_thinking", call.model in THINKING_BY_DEFAULT)
+        return enabled is True and call.model not in WITHOUT_THINKING
 
     def check(self, call: Call) -> None:
         self._check_thinking(call)
-        ranges = {"max_tokens": (1, MAX_TOKENS), "n": (1, 1), "seed": (0, 2**64 - 1)}
+        most = MAX_TOKENS.get(call.model, DEFAULT_MAX_TOKENS)
+        ranges = {"max_tokens": (1, most), "n": (1, 1), "seed": (0, 2**64 - 1)}
         for field, (low, high) in ranges.items():
             if count_outside(call.body.get(field), low, high):
                 self.refuse(call, "bad-request", text=f"Range of {field} should be [{low}, {high}]")

@@ -19,6 +19,8 @@ A key with a lab's name before it acts on that lab alone, and there wins over th
     delay_ms=N           between events; a JSON answer takes as long as its stream
     keepalive=N          comments before the first event, or blank lines before the JSON body
     cut_bytes=K          send the stream in pieces of K bytes
+    framing=NAME         frame the events of a stream differently: see quirks.FRAMINGS
+    omit=NAME+NAME       leave these fields out of chunks and answers: see quirks.OMITTABLE
     fault=NAME           see FAULTS
     at=N                 the event the fault strikes (default 1; a JSON body has two parts)
     times=N              only the first N requests with this id at this lab have the fault
@@ -30,6 +32,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
+
+from local.labs.quirks import FRAMINGS, OMITTABLE
 
 MAX_NUMBER = 100_000_000
 
@@ -93,11 +97,18 @@ class Directives:
     delay_ms: int = 0
     keepalive: int = 0
     cut_bytes: int | None = None
+    framing: str | None = None
+    omit: str = ""
     fault: str | None = None
     at: int = 1
     times: int | None = None
     error: str | None = None
     retry_after: int | None = None
+
+    @property
+    def omitted(self) -> tuple[str, ...]:
+        """The fields to leave out."""
+        return tuple(self.omit.split("+")) if self.omit else ()
 
     @classmethod
     def parse(cls, text: str, lab: str) -> "Directives":
@@ -117,7 +128,7 @@ class Directives:
         return directives
 
 
-_TEXTS = {"id", "finish", "usage", "fault", "error"}
+_TEXTS = {"id", "finish", "usage", "framing", "omit", "fault", "error"}
 _KEYS = {field.name for field in fields(Directives)}
 
 
@@ -140,6 +151,10 @@ def _read(name: str, value: str) -> str | int | bool:
         return value != "0"
     if name == "fault" and value not in FAULTS:
         raise DirectiveError(f"there is no fault {value!r}")
+    if name == "framing" and value not in FRAMINGS:
+        raise DirectiveError(f"there is no framing {value!r}")
+    if name == "omit" and not set(value.split("+")) <= set(OMITTABLE):
+        raise DirectiveError(f"not all of {value!r} can be left out")
     if name in _TEXTS and value:
         return value
     if value.isdecimal() and int(value) <= MAX_NUMBER and (int(value) or name not in {"words", "cut_bytes"}):

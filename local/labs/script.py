@@ -7,6 +7,7 @@ from local.labs.answer import Answer
 from local.labs.call import Call, Json
 from local.labs.directives import REFUSAL_FAULTS
 from local.labs.lab import Lab, LabError, Refused
+from local.labs.quirks import FRAMINGS, without
 from local.labs.wire import BLANK_LINE, KEEP_ALIVE, Act, Filler, Head, Pause, Step, encode, events
 
 SLOW_HEADERS_MS = 10_000
@@ -57,10 +58,11 @@ def _stream(lab: Lab, call: Call, answer: Answer) -> Iterator[Step]:
     yield _head(lab, call, lab.stream_type)
     yield from _waiting(call, KEEP_ALIVE)
     pause = Pause(call.directives.delay_ms / 1000)
+    framed = FRAMINGS.get(call.directives.framing or "", bytes)
     for position, step in enumerate(_bent(_events(lab, call, answer), call, lab)):
         if position and pause.seconds:
             yield pause
-        yield step
+        yield framed(step) if isinstance(step, bytes) else step
 
 
 def _whole(lab: Lab, call: Call, answer: Answer) -> Iterator[Step]:
@@ -68,7 +70,7 @@ def _whole(lab: Lab, call: Call, answer: Answer) -> Iterator[Step]:
     body = lab.completion(call, answer)
     if call.directives.usage == "none":
         body.pop("usage")
-    data = encode(body)
+    data = encode(without(body, call.directives.omitted))
     ready = [Pause(call.directives.delay_ms * answer.completion_tokens / 1000)]
     head = _head(lab, call, lab.json_type)
     if call.directives.keepalive:
@@ -103,11 +105,11 @@ def _first_pause(call: Call, default_ms: int = 0) -> Pause:
 
 def _events(lab: Lab, call: Call, answer: Answer) -> Iterator[bytes]:
     """The whole stream, or what is left of it by a fault of its end."""
-    fault = call.directives.fault
-    yield from events(lab.data_prefix, lab.deltas(call, answer))
+    fault, omitted = call.directives.fault, call.directives.omitted
+    yield from events(lab.data_prefix, (without(chunk, omitted) for chunk in lab.deltas(call, answer)))
     if fault == "no-finish":
         return
-    yield from events(lab.data_prefix, lab.closing(call, answer))
+    yield from events(lab.data_prefix, (without(chunk, omitted) for chunk in lab.closing(call, answer)))
     if fault != "no-done":
         yield lab.data_prefix + b"[DONE]\n\n"
 

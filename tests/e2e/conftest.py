@@ -5,12 +5,15 @@ from pathlib import Path
 import pytest
 from openai import OpenAI
 
+from tests.e2e import wall as fault_wall
 from tests.e2e.admin import Account, Admin
+from tests.e2e.fault_server import FaultServer
 from tests.e2e.gated_lab import GatedLab
 from tests.e2e.internal import Internal
 from tests.e2e.lab import Labs
 from tests.e2e.purse import Bench, catalogue
 from tests.e2e.stack import Launcher, Stack
+from tests.e2e.wall import Wall
 
 HERE = Path(__file__).parent
 READY_LINE = pytest.StashKey[str]()
@@ -83,3 +86,22 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         for client in (admin, labs, internal):
             closing.callback(client.close)
         yield Bench(stack=stack, admin=admin, labs=labs, internal=internal, gate=gate)
+
+
+@pytest.fixture(scope="session")
+def wall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wall]:
+    """A stack of its own whose providers are one server that fails as it is told to. At its end no hold is left, and
+    Wallet and ledger say the same."""
+    folder = tmp_path_factory.mktemp("wall")
+    with contextlib.ExitStack() as closing:
+        server = closing.enter_context(FaultServer().running())
+        (folder / "catalogue.toml").write_text(fault_wall.catalogue(server))
+        launcher = Launcher(folder, HAOTOKAI_CATALOGUE=str(folder / "catalogue.toml"), **fault_wall.KEYS)
+        closing.callback(launcher.stop)
+        stack = launcher.ready()
+        admin = Admin(stack.control_plane_url, stack.admin_token)
+        internal = Internal(edge_url=stack.edge_url, control_plane_url=stack.control_plane_url, data=stack.data)
+        for client in (admin, internal):
+            closing.callback(client.close)
+        customer = admin.open_account(credit_usd="1000.00")
+        yield Wall(server=server, stack=stack, admin=admin, internal=internal, customer=customer)

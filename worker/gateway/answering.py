@@ -2,85 +2,93 @@
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, assert_never
 
+from gateway.assembling import chunks_of
 from gateway.attempt import Committed
+from gateway.causes import Cause, ProviderError, classify
 from gateway.charging import Charge, charge_for, is_whole
 from gateway.editing import StreamEditor, finish_event, usage_event
-from gateway.errors import Refusal, UpstreamError, UpstreamTimeout, envelope
+from gateway.errors import ContentFilter, Refusal, UpstreamError, UpstreamTimeout, envelope
+from gateway.guarding import Guard
 from gateway.holds import bound_of
-from gateway.http import EVENT_STREAM, JSON, Response
-from gateway.metering import BYTES_PER_ESTIMATED_TOKEN, estimated_usage, merge, openai_usage
+from gateway.http import EVENT_STREAM, JSON, Response, json_response
+from gateway.metering import BYTES_PER_ESTIMATED_TOKEN, completed_usage, estimated_usage, openai_usage
 from gateway.money import format_usd
 from gateway.ports import Document, Ports, Relay, StreamFacts
 from gateway.records import Usage
+from gateway.replies import Assembled, Begun, Whole, cause_of_cut
 from gateway.routing import Call
 from gateway.settling import settle, trace
 from gateway.sse import DONE_EVENT, data_event
 
+STREAM_HEADERS = {"content-type": EVENT_STREAM, "cache-control": "no-cache", "x-accel-buffering": "no"}
+
 
 def answer(call: Call, committed: Committed, ports: Ports) -> Response:
     """The response for the caller; its settling goes on behind it. ``call.max_tokens`` is what was held for."""
-    headers = trace(committed.attempts, committed.candidate)
-    if committed.document is not None:
-        return _whole(call, committed, committed.document, headers, ports)
-    headers |= {"content-type": EVENT_STREAM, "cache-control": "no-cache", "x-accel-buffering": "no"}
-    if committed.is_read:
-        return _whole_stream(call, committed, headers, ports)
-    relay = _relay(call, committed)
-    ports.background(_settle_stream(call, committed, relay, ports))
-    return Response(body=relay.body, headers=headers)
+    said = committed.answer
+    match said:
+        case Begun():
+            response = _begun(call, committed, said, ports)
+        case Whole():
+            charge = _charge(call, committed, said.facts)
+            response = _document(call, committed, said.document, charge)
+            _end_whole(call, committed, charge, ports)
+        case Assembled():
+            charge = _charge(call, committed, said.facts)
+            response = _assembled(call, committed, said, charge)
+            _end_whole(call, committed, charge, ports)
+        case _:
+            assert_never(said)
+    response.headers.update(trace(committed.attempts, committed.candidate))
+    return response
 
 
-def _whole(call: Call, committed: Committed, document: Document, headers: dict[str, str], ports: Ports) -> Response:
+def _begun(call: Call, committed: Committed, begun: Begun, ports: Ports) -> Response:
+    guard = Guard(_editor(call, committed))
+    relay = begun.reply.relay(begun.head, edit=guard, idle_timeout_ms=committed.candidate.provider.idle_timeout_ms)
+    ports.background(_end_stream(call, committed, relay, guard, ports))
+    return Response(body=relay.body, headers=dict(STREAM_HEADERS))
+
+
+def _document(call: Call, committed: Committed, document: Document, charge: Charge) -> Response:
     committed.candidate.dialect.repair_answer(document)
     for name, value in _defaults(call, committed, "chat.completion").items():
         if document.read(name) is None:
             document.write(name, value)
-    charge = _charge(call, committed, committed.head_facts)
-    ports.background(_settle(call, committed, charge, ports))
-    headers |= {"content-type": JSON, "x-haotokai-cost-usd": format_usd(charge.cost_nano_usd)}
+    headers = {"content-type": JSON, "x-haotokai-cost-usd": format_usd(charge.cost_nano_usd)}
     return Response(body=document.as_body(), headers=headers)
 
 
-def _whole_stream(call: Call, committed: Committed, headers: dict[str, str], ports: Ports) -> Response:
-    """A stream that was read to its end, as one piece."""
-    facts = committed.head_facts
-    edit = _editor(call, committed, StreamFacts())
-    body = edit.feed(committed.head) + edit.end(facts)
-    ports.background(_settle(call, committed, _charge(call, committed, facts), ports))
-    return Response(body=body.decode(errors="replace"), headers=headers)
+def _assembled(call: Call, committed: Committed, said: Assembled, charge: Charge) -> Response:
+    """An answer that was put together here: as one JSON document, or as a stream that comes all at once."""
+    defaults = _defaults(call, committed, "chat.completion")
+    fields = said.fields | {
+        name: value for name, value in defaults.items() if type(said.fields.get(name)) is not type(value)
+    }
+    if call.stream:
+        wire = b"".join(data_event(_compact(chunk)) for chunk in chunks_of(fields))
+        if call.include_usage:
+            wire += usage_event({**fields, "object": "chat.completion.chunk"}, _usage_with_cost(charge))
+        return Response(body=(wire + DONE_EVENT).decode(), headers=dict(STREAM_HEADERS))
+    usage = openai_usage(charge.usage) if said.facts.usage is None else completed_usage(said.facts.usage)
+    return json_response({**fields, "usage": usage}, headers={"x-haotokai-cost-usd": format_usd(charge.cost_nano_usd)})
 
 
-def _relay(call: Call, committed: Committed) -> Relay:
-    """The native way where the provider's events may pass as they are, else the edited one."""
-    idle_timeout_ms = committed.candidate.provider.idle_timeout_ms
-    dialect = committed.candidate.dialect
-    if dialect.native_stream and not dialect.asks_usage and not call.include_usage:
-        return committed.reply.relay_native(
-            committed.head,
-            rest=committed.rest,
-            idle_timeout_ms=idle_timeout_ms,
-            end=lambda facts: _native_ending(merge(committed.head_facts, facts)),
-        )
-
-    edit = _editor(call, committed, committed.head_facts)
-    return committed.reply.relay_edited(committed.head, rest=committed.rest, edit=edit, idle_timeout_ms=idle_timeout_ms)
+def _end_whole(call: Call, committed: Committed, charge: Charge, ports: Ports) -> None:
+    ports.circuits.succeeded(committed.candidate)
+    ports.background(_settle(call, committed, charge, ports))
 
 
-def _editor(call: Call, committed: Committed, head_facts: StreamFacts) -> StreamEditor:
-    """``head_facts`` is what was seen before the editor began to be told."""
-
-    def ending(facts: StreamFacts, defaults: dict[str, Any]) -> bytes:
-        return _edited_ending(call, committed, merge(head_facts, facts), defaults)
-
-    defaults = _defaults(call, committed, "chat.completion.chunk")
-    return StreamEditor(committed.candidate.dialect, defaults=defaults, ending=ending)
-
-
-async def _settle_stream(call: Call, committed: Committed, relay: Relay, ports: Ports) -> None:
-    charge = _charge(call, committed, merge(committed.head_facts, await relay.facts()))
-    await _settle(call, committed, charge, ports)
+async def _end_stream(call: Call, committed: Committed, relay: Relay, guard: Guard, ports: Ports) -> None:
+    was_delivered = await relay.ended()
+    facts = guard.facts()
+    if is_whole(facts):
+        ports.circuits.succeeded(committed.candidate)
+    elif was_delivered:  # what was drained behind a caller who left may have been given up here
+        ports.circuits.failed(committed.candidate, _cause(committed, facts), now_ms=ports.now_ms())
+    await _settle(call, committed, _charge(call, committed, facts), ports)
 
 
 async def _settle(call: Call, committed: Committed, charge: Charge, ports: Ports) -> None:
@@ -94,34 +102,53 @@ async def _settle(call: Call, committed: Committed, charge: Charge, ports: Ports
     )
 
 
-def _native_ending(facts: StreamFacts) -> bytes:
-    # The caller has every byte that came, perhaps half an event: the blank line keeps it apart from what follows.
-    if not is_whole(facts):
-        return b"\n\n" + _error_event(facts)
-    return b"" if facts.done else b"\n\n" + DONE_EVENT
+def _editor(call: Call, committed: Committed) -> StreamEditor:
+    return StreamEditor(
+        committed.candidate.dialect,
+        defaults=_defaults(call, committed, "chat.completion.chunk"),
+        ending=lambda facts, defaults: _ending(call, committed, facts, defaults),
+    )
 
 
-def _edited_ending(call: Call, committed: Committed, facts: StreamFacts, defaults: dict[str, Any]) -> bytes:
+def _ending(call: Call, committed: Committed, facts: StreamFacts, defaults: dict[str, Any]) -> bytes:
     if not is_whole(facts):
-        return _error_event(facts)
+        return error_event(_refusal(committed, facts))
     ending = b"" if facts.finish_reason is not None else finish_event(defaults, "stop")
     if call.include_usage:
-        charge = _charge(call, committed, facts)
-        usage = {**openai_usage(charge.usage), "cost": float(format_usd(charge.cost_nano_usd))}
-        ending += usage_event(defaults, usage)
+        ending += usage_event(defaults, _usage_with_cost(_charge(call, committed, facts)))
     return ending + DONE_EVENT
 
 
-def _error_event(facts: StreamFacts) -> bytes:
-    """A stream that broke after the commit point ends in an error, never in a clean end mark."""
-    refusal: Refusal
-    if facts.silent:
-        refusal = UpstreamTimeout("The provider stopped sending in the middle of the answer.")
-    elif facts.error is not None:
-        refusal = UpstreamError("The provider failed in the middle of the answer.")
-    else:
-        refusal = UpstreamError("The provider's stream was cut in the middle of the answer.")
-    return data_event(json.dumps(envelope(refusal), separators=(",", ":")))
+def error_event(refusal: Refusal) -> bytes:
+    """The last event of a stream that cannot end well: an error, and never an end mark."""
+    return data_event(_compact(envelope(refusal)))
+
+
+def _refusal(committed: Committed, facts: StreamFacts) -> Refusal:
+    """Why a stream broke off after its content had begun."""
+    match _cause(committed, facts):
+        case Cause.TIMEOUT:
+            return UpstreamTimeout("The provider stopped sending in the middle of the answer.")
+        case Cause.CONTENT_FILTER:
+            return ContentFilter("The provider's content filter stopped the answer.")
+        case Cause.CUT_STREAM:
+            return UpstreamError("The provider's stream was cut in the middle of the answer.")
+        case _:
+            return UpstreamError("The provider failed in the middle of the answer.")
+
+
+def _cause(committed: Committed, facts: StreamFacts) -> Cause:
+    if facts.error is None or facts.silent:
+        return cause_of_cut(facts)
+    return classify(ProviderError.from_object(200, facts.error), committed.candidate.dialect.rules)
+
+
+def _usage_with_cost(charge: Charge) -> dict[str, Any]:
+    return {**openai_usage(charge.usage), "cost": float(format_usd(charge.cost_nano_usd))}
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def _charge(call: Call, committed: Committed, facts: StreamFacts) -> Charge:

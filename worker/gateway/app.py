@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from gateway import balance, internal, listing
 from gateway.completion import complete
-from gateway.errors import InternalError, MethodNotAllowed, NotFound, Refusal, envelope
+from gateway.errors import InternalError, MethodNotAllowed, NotFound, Refusal, envelope, where
 from gateway.http import CORS_HEADERS, CORS_PREFLIGHT_HEADERS, Exchange, Request, Response, json_response
 from gateway.ports import Ports
 
@@ -71,13 +71,3 @@ def _route(path: str) -> tuple[str, str]:
 def _refused(refusal: Refusal, request_id: str, ports: Ports) -> Response:
     ports.log("refused", request_id=request_id, status=refusal.status, code=refusal.code)
     return json_response(envelope(refusal), status=refusal.status, headers=refusal.headers)
-
-
-def where(error: BaseException) -> str:
-    """The innermost line of a traceback, as module:line; never its text, which may hold a caller's data."""
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    if traceback is None:
-        return "?"
-    return f"{traceback.tb_frame.f_globals.get('__name__', '?')}:{traceback.tb_lineno}"

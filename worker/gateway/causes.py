@@ -10,6 +10,24 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+# What a provider says of the account that asked it, which is ours.
+_ABOUT_US = re.compile(
+    r"\b(account|organi[sz]ation|workspace|billing|balance|quota|recharge|arrears|api[ _-]?key|app[ _-]?id)\b"
+    r"|账户|账号|余额|充值|欠费|密钥",
+    re.IGNORECASE,
+)
+# Keys, ids of accounts and calls, and addresses; with the words and brackets around them.
+_IDENTIFYING = re.compile(
+    r"[(\[]?\b(?:sid|(?:request|trace)[ _-]?id)\s*[:=]\s*[^\s)\]]+[)\]]?"
+    r"|<?\b(?:org|ak|sk)-[\w*-]+>?|\b(?:proj|acct|user|ws)-(?=[\w-]*\d)[\w-]{4,}"
+    r"|\bLTAI\w+|\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
+    r"|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b[0-9a-f]{24,}\b|\*{3,}\w*",
+    re.IGNORECASE,
+)
+
+FAILED_FINISHES = frozenset({"insufficient_system_resource", "aborted", "network_error", "error"})
+"""A provider's own failure in the middle of an answer, said as a finish reason (DeepSeek, GLM)."""
+
 
 class Cause(StrEnum):
     """The typed cause of a failed attempt; it stands in ``x-haotokai-attempts`` and in receipts."""
@@ -48,13 +66,23 @@ class ProviderError:
             message=_text(error.get("message")),
         )
 
+    @property
+    def public_message(self) -> str:
+        """Its message as far as a caller may see it: empty where it speaks of our account at the provider, and without
+        what would identify it, or the call there."""
+        if _ABOUT_US.search(self.message):
+            return ""
+        return " ".join(_IDENTIFYING.sub("", self.message).split())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """``cause`` where all that is given fits: the codes or types name it, the pattern is found in the message."""
+    """``cause`` where all that is given fits: ``codes`` has its code or type, ``types`` its type, and the pattern is
+    found in the message."""
 
     cause: Cause
     codes: frozenset[str] = frozenset()
+    types: frozenset[str] = frozenset()
     message: str | None = None
     status: int | None = None
 
@@ -62,6 +90,8 @@ class Rule:
         if self.status is not None and error.status != self.status:
             return False
         if self.codes and error.code not in self.codes and error.type not in self.codes:
+            return False
+        if self.types and error.type not in self.types:
             return False
         return self.message is None or re.search(self.message, error.message, re.IGNORECASE) is not None
 
@@ -85,6 +115,15 @@ _STATUS_CAUSES = {
     504: Cause.TIMEOUT,
     529: Cause.OVERLOADED,
 }
+
+
+def cause_of_finish(reason: str | None) -> Cause | None:
+    """Why an answer that ended with this reason, and said nothing, is none; None where the reason does not tell."""
+    if reason in FAILED_FINISHES:
+        return Cause.OVERLOADED if reason == "insufficient_system_resource" else Cause.SERVER_ERROR
+    if reason in ("content_filter", "sensitive"):
+        return Cause.CONTENT_FILTER
+    return Cause.CONTEXT_LENGTH if reason == "model_context_window_exceeded" else None
 
 
 def _by_status(status: int) -> Cause:

@@ -8,6 +8,7 @@ record says ``estimated``.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gateway.causes import FAILED_FINISHES
 from gateway.metering import usage_of
 from gateway.money import NanoUsd
 from gateway.ports import StreamFacts
@@ -29,13 +30,9 @@ class Charge:
 FAILED = Charge(state="failed", usage=NO_USAGE, estimated=False, cost_nano_usd=NanoUsd(0), price_row=None)
 
 
-# A provider's own failure in the middle of an answer, said as a finish reason (DeepSeek, GLM).
-_FAILED_FINISHES = frozenset({"insufficient_system_resource", "aborted", "network_error"})
-
-
 def is_whole(facts: StreamFacts) -> bool:
     """Whether the provider ended the answer itself: with its end mark, or at least with a finish reason."""
-    if facts.error is not None or facts.silent or facts.finish_reason in _FAILED_FINISHES:
+    if facts.error is not None or facts.silent or facts.finish_reason in FAILED_FINISHES:
         return False
     return facts.done or facts.finish_reason is not None
 

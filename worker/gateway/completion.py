@@ -3,26 +3,24 @@
 Authenticate, read, admit, resolve, hold, forward to the commit point, pass the answer on, settle what it cost.
 """
 
-import asyncio
 from dataclasses import replace
 
 from gateway.answering import answer
-from gateway.attempt import Committed
 from gateway.auth import admit, authenticate
 from gateway.charging import FAILED
-from gateway.errors import InsufficientBalance, InvalidRequest, RequestTooLarge, UnsupportedMediaType
+from gateway.errors import InvalidRequest, Refusal, RequestTooLarge, UnsupportedMediaType
 from gateway.failover import AllFailed, forward
 from gateway.holding import Grip, take_hold
 from gateway.http import JSON, Exchange, Request, Response
-from gateway.lateness import answer_late
+from gateway.lateness import respond_in_time
 from gateway.ports import BodyTooLarge, Document, NotJson, Ports
-from gateway.routing import Call, Candidate, read_call, read_catalogue, resolve
+from gateway.reading import read_call
+from gateway.records import Attempt
+from gateway.routing import Call, read_catalogue, resolve
 from gateway.settling import public_attempts, settle, trace
 
 MAX_BODY_BYTES = 20 * 2**20
 MAX_IDEMPOTENCY_KEY_CHARS = 255
-COMMIT_WAIT_MS = 10_000
-"""How long the status line of a stream waits for a target that answers."""
 
 
 async def complete(exchange: Exchange, ports: Ports) -> Response:
@@ -40,47 +38,41 @@ async def complete(exchange: Exchange, ports: Ports) -> Response:
         idempotency_key=_idempotency_key(exchange.request),
     )
     admit(key, call.models)
-    candidates, grip = await _hold(call, resolve(call, await read_catalogue(ports)), ports)
-    held = replace(call, max_tokens=grip.max_tokens)
+    grip = await take_hold(call, resolve(call, await read_catalogue(ports)), ports)
+    attempts: list[Attempt] = []
+    work = _respond(call, grip, ports, attempts)
     if not call.stream:
-        return _answer(held, await _forward(call, candidates, grip, ports), grip, ports)
-    work = asyncio.ensure_future(_forward(call, candidates, grip, ports))
-    if await ports.finished(work, within_ms=COMMIT_WAIT_MS):
-        return _answer(held, work.result(), grip, ports)
-    return answer_late(work, lambda committed: _answer(held, committed, grip, ports), grip.headers, ports)
+        return await work
+    return await respond_in_time(
+        work, lambda: {**trace(attempts, None), **grip.headers}, ports, request_id=call.request_id
+    )
 
 
-async def _hold(call: Call, candidates: tuple[Candidate, ...], ports: Ports) -> tuple[tuple[Candidate, ...], Grip]:
-    """The hold, and for whom: a wallet that cannot pay for the models to fall back on may pay for the first."""
+async def _respond(call: Call, grip: Grip, ports: Ports, attempts: list[Attempt]) -> Response:
+    """The answer of the first candidate that gives one; raises Refusal. However it ends, the hold is settled: where
+    there is no answer, at $0."""
+    is_settled = False
     try:
-        return candidates, await take_hold(call, candidates, ports)
-    except InsufficientBalance:
-        first = tuple(candidate for candidate in candidates if candidate.model.id == call.model)
-        if not first or len(first) == len(candidates):
-            raise
-        return first, await take_hold(call, first, ports)
-
-
-def _answer(call: Call, committed: Committed, grip: Grip, ports: Ports) -> Response:
-    response = answer(call, committed, ports)
+        try:
+            committed = await forward(call, grip.candidates, ports, attempts=attempts, max_tokens=grip.max_tokens)
+        except AllFailed as failed:
+            # Before the refusal: one who repeats the call with its Idempotency-Key must not hear that it still runs.
+            await settle(call, FAILED, ports, attempts=attempts, lingers=False)
+            is_settled = True
+            raise _traced(failed.refusal, attempts) from failed
+        response = answer(replace(call, max_tokens=grip.max_tokens), committed, ports)
+    except BaseException:  # a fault of ours, or the call is given up
+        if not is_settled:
+            ports.background(settle(call, FAILED, ports, attempts=attempts))
+        raise
     response.headers.update(grip.headers)
     return response
 
 
-async def _forward(call: Call, candidates: tuple[Candidate, ...], grip: Grip, ports: Ports) -> Committed:
-    """The answer of the first candidate that gives one. Where none does, the hold goes back at $0."""
-    try:
-        return await forward(call, candidates, ports, max_tokens=grip.max_tokens)
-    except AllFailed as failed:
-        # Before the refusal: one who repeats the call with its Idempotency-Key at once must not hear that it runs.
-        await settle(call, FAILED, ports, attempts=failed.attempts, lingers=False)
-        refusal = failed.refusal
-        refusal.headers.update(trace(failed.attempts, None))
-        refusal.metadata["attempts"] = public_attempts(failed.attempts)
-        raise refusal from failed
-    except BaseException:
-        ports.background(settle(call, FAILED, ports))
-        raise
+def _traced(refusal: Refusal, attempts: list[Attempt]) -> Refusal:
+    refusal.headers.update(trace(attempts, None))
+    refusal.metadata["attempts"] = public_attempts(attempts)
+    return refusal
 
 
 async def _read(request: Request) -> tuple[Document, int]:

@@ -10,14 +10,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from gateway.fields import FieldError, parse_json
 from gateway.metering import error_object, usage_object
 from gateway.ports import StreamFacts
-from gateway.providers.dialect import Dialect, choices_of
+from gateway.providers.dialect import Dialect
+from gateway.repairs import StreamRepair, choices_of
 from gateway.sse import DONE, EventTooLarge, Splitter, data_event, parse_event
 
-# What an unrepaired event must not show: usage that is not null, the end mark, an error, a tool call.
+# What an unrepaired event must not show: usage that is not null, a finish, the end mark, an error, a tool call.
 _NOT_PLAIN = re.compile(
-    rb'"usage"\s*:\s*\{|\[DONE\]|"error"\s*:|"code"\s*:\s*"?[1-9A-Z]|event:\s*error|"tool_calls"\s*:\s*\['
+    rb'"usage"\s*:\s*\{|"finish_reason"\s*:\s*"|\[DONE\]|"error"\s*:|"code"\s*:\s*"?[1-9A-Z]|event:\s*error'
+    rb'|"tool_calls"\s*:\s*[\[{]'
 )
 
 
@@ -32,36 +35,42 @@ class StreamEditor:
         ending: Callable[[StreamFacts, dict[str, Any]], bytes],
     ) -> None:
         """``defaults`` are the fields (id, object, created, model) that a chunk gets where it lacks them."""
+        self.broken = False
+        """The caller got the stream only up to an event that failed or could not be read: the answer is not whole,
+        whatever the provider sent afterwards."""
         self._dialect = dialect
         self._defaults = defaults
         self._ending = ending
         self._splitter = Splitter()
-        self._stopped = False
-        self._tool_calls = 0
+        self._repair = StreamRepair(sees_all=dialect.repairs_all)
 
     def feed(self, chunk: bytes) -> bytes:
-        if self._stopped:
+        if self.broken:
             return b""
         if self._is_plain(chunk):
             return chunk
         try:
             return b"".join(map(self._edit, self._splitter.feed(chunk)))
         except EventTooLarge:
-            self._stopped = True
+            self.broken = True
             return b""
 
     def _is_plain(self, chunk: bytes) -> bool:
         """Whether a piece is whole events none of which needs a change: nearly every one of most streams."""
-        whole = not self._splitter.rest and chunk.endswith(b"\n\n")
-        return whole and self._dialect.native_stream and _NOT_PLAIN.search(chunk) is None
+        return not self._splitter.rest and chunk.endswith(b"\n\n") and self._may_pass(chunk)
+
+    def _may_pass(self, events: bytes) -> bool:
+        if self._dialect.repairs_all or _NOT_PLAIN.search(events) is not None:
+            return False
+        mark = self._dialect.mark_of_chunk
+        return not mark or events.count(mark) == events.count(b"data:")
 
     def end(self, facts: StreamFacts) -> bytes:
         unfinished, self._splitter.rest = self._splitter.rest, b""
         last = self._finish(unfinished)
-        if self._stopped and facts.error is None:
-            # The caller got nothing of what followed, so what the provider sent after it cannot make the answer whole.
+        if self.broken and facts.error is None:
             facts = replace(facts, error={"message": "an event could not be read"})
-        if self._tool_calls and facts.done and facts.error is None and facts.finish_reason is None:
+        if self._repair.has_tool_calls and facts.done and facts.error is None and facts.finish_reason is None:
             last += finish_event(self._defaults, "tool_calls")
             facts = replace(facts, finish_reason="tool_calls")
         return last + self._ending(facts, self._defaults)
@@ -74,9 +83,9 @@ class StreamEditor:
         return self._edit(unfinished.rstrip(b"\r\n") + b"\n\n")
 
     def _edit(self, raw: bytes) -> bytes:
-        if self._stopped:
+        if self.broken:
             return b""
-        if self._dialect.native_stream and _NOT_PLAIN.search(raw) is None:
+        if self._may_pass(raw):
             return raw
         data = parse_event(raw).data
         if data is None:
@@ -89,29 +98,19 @@ class StreamEditor:
         chunk = _object(data)
         if chunk is None or error_object(chunk) is not None:
             # A broken or failing stream ends here for the caller; ``end`` says why.
-            self._stopped = True
+            self.broken = True
             return b""
         if usage_object(chunk) is not None:
             _drop_usage(chunk)
             if not chunk.get("choices"):
                 return b""
         self._dialect.repair_chunk(chunk)
-        self._number_tool_calls(chunk)
+        # What came with a failure is said, the failure itself only by ``end``.
+        self.broken = not self._repair.repair(chunk)
         for name, value in self._defaults.items():
-            if chunk.get(name) is None:
+            if type(chunk.get(name)) is not type(value):
                 chunk[name] = value
         return data_event(json.dumps(chunk, separators=(",", ":"), ensure_ascii=False))
-
-    def _number_tool_calls(self, chunk: dict[str, Any]) -> None:
-        """OpenAI's clients join the parts of a call by its index: a part that has none, and no id, goes on with the
-        call that began last."""
-        for choice in choices_of(chunk):
-            delta = choice.get("delta")
-            calls = delta.get("tool_calls") if isinstance(delta, dict) else None
-            for call in calls if isinstance(calls, list) else ():
-                if isinstance(call, dict):
-                    self._tool_calls += bool(call.get("id"))
-                    call.setdefault("index", max(0, self._tool_calls - 1))
 
 
 def usage_event(defaults: dict[str, Any], usage: dict[str, Any]) -> bytes:
@@ -134,7 +133,7 @@ def _drop_usage(chunk: dict[str, Any]) -> None:
 
 def _object(data: str) -> dict[str, Any] | None:
     try:
-        value = json.loads(data)
-    except ValueError:
+        value = parse_json(data, "chunk")
+    except FieldError:
         return None
     return value if isinstance(value, dict) else None

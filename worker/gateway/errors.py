@@ -135,3 +135,13 @@ def envelope(refusal: Refusal) -> dict[str, Any]:
     if refusal.metadata:
         error["metadata"] = refusal.metadata
     return {"error": error}
+
+
+def where(error: BaseException) -> str:
+    """The innermost line of a traceback, as module:line; never its text, which may hold a caller's data."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    if traceback is None:
+        return "?"
+    return f"{traceback.tb_frame.f_globals.get('__name__', '?')}:{traceback.tb_lineno}"

@@ -5,11 +5,19 @@ fields.text("account_id"), fields.integer("limit", minimum=0), fields.optional(f
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 # Larger integers change when they pass through a JavaScript number.
 MAX_INTEGER = 2**53 - 1
+
+MAX_DEPTH = 128
+"""How deep arrays and objects may lie in each other. Far deeper ones would exhaust the stack of the platform."""
+
+_STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_TOO_DEEP = re.compile(rb"[\[{]{%d}" % (MAX_DEPTH + 1))
 
 T = TypeVar("T")
 C = TypeVar("C", bound=str)
@@ -17,6 +25,30 @@ C = TypeVar("C", bound=str)
 
 class FieldError(ValueError):
     """A stored or received object does not have the agreed shape. The text names the field, never a value."""
+
+
+def parse_json(text: str | bytes, name: str) -> Any:
+    """JSON as plain Python data; raises FieldError for what is none, or lies too deep."""
+    try:
+        text = text if isinstance(text, str) else text.decode()
+        if text.count("[") + text.count("{") > MAX_DEPTH and _is_deep(text):
+            raise FieldError(f"{name}: too deep")
+        return json.loads(text)
+    except FieldError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise FieldError(f"{name}: not JSON") from error
+
+
+def _is_deep(text: str) -> bool:
+    """Whether brackets are left once the innermost pairs were taken away as often as may be."""
+    outside = [_STRINGS.sub("", text)] if "\\" in text else text.split('"')[::2]
+    brackets = "".join(outside).encode(errors="replace").translate(None, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        if not brackets or _TOO_DEEP.search(brackets):
+            break
+        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
+    return bool(brackets)
 
 
 class Fields:
@@ -33,12 +65,7 @@ class Fields:
     @classmethod
     def parse(cls, text: str | bytes, name: str) -> "Fields":
         """Raises FieldError when the text is not JSON or not an object."""
-        try:
-            return cls(json.loads(text), name)
-        except FieldError:
-            raise
-        except (ValueError, RecursionError) as error:
-            raise FieldError(f"{name}: not JSON") from error
+        return cls(parse_json(text, name), name)
 
     @property
     def values(self) -> dict[str, Any]:

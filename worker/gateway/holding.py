@@ -15,36 +15,37 @@ from gateway.errors import (
 )
 from gateway.fields import Fields
 from gateway.holds import (
-    LEAST_OUTPUT_TOKENS,
     MODEST_OUTPUT_TOKENS,
     Bound,
     HoldReply,
     HoldRequest,
     RateState,
-    affordable_output,
+    affordable,
     bound_of,
+    least_case,
     worst_case,
 )
 from gateway.money import NanoUsd, format_usd
 from gateway.ports import PlatformError, Ports
 from gateway.records import dump
-from gateway.routing import Call, Candidate, deadline_ms
+from gateway.routing import BYTES_PER_TYPICAL_TOKEN, Call, Candidate, deadline_ms
 
-BYTES_PER_TYPICAL_TOKEN = 4
 # What a request may still take after its deadline: settling, and clocks that differ.
 HOLD_GRACE_MS = 15_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grip:
-    """A hold that was granted: ``max_tokens`` to send (None: the provider's own bound), and headers that tell of it."""
+    """A hold that was granted: the candidates that it pays for, ``max_tokens`` to send (None: the provider's own
+    bound), and headers that tell of it."""
 
+    candidates: tuple[Candidate, ...]
     max_tokens: int | None
     headers: dict[str, str] = field(default_factory=dict)
 
 
 async def take_hold(call: Call, candidates: Sequence[Candidate], ports: Ports) -> Grip:
-    """Hold the worst case of the call, lowered to what the wallet can pay; raises Refusal where it cannot."""
+    """Hold the worst case of the call, lowered to what the wallet can pay; raises Refusal where it can pay nobody."""
     bound = bound_of(call, candidates)
     request = _hold_request(call, candidates, bound)
     try:
@@ -59,13 +60,12 @@ async def take_hold(call: Call, candidates: Sequence[Candidate], ports: Ports) -
 
 
 def _hold_request(call: Call, candidates: Sequence[Candidate], bound: Bound) -> HoldRequest:
-    least_output = min(LEAST_OUTPUT_TOKENS, bound.output_tokens)
     return HoldRequest(
         request_id=call.request_id,
         account_id=call.key.account_id,
         key_id=call.key.key_id,
         wanted_nano_usd=worst_case(bound, candidates, output_tokens=bound.output_tokens, at_ms=call.started_at_ms),
-        least_nano_usd=worst_case(bound, candidates, output_tokens=least_output, at_ms=call.started_at_ms),
+        least_nano_usd=least_case(bound, candidates, at_ms=call.started_at_ms),
         modest_nano_usd=_modest(call, candidates, bound),
         tokens=call.size_bytes // BYTES_PER_TYPICAL_TOKEN + (bound.output_tokens if call.max_tokens else 0),
         limits=call.key.limits,
@@ -84,12 +84,14 @@ def _modest(call: Call, candidates: Sequence[Candidate], bound: Bound) -> NanoUs
 
 def _grip(call: Call, candidates: Sequence[Candidate], bound: Bound, request: HoldRequest, reply: HoldReply) -> Grip:
     headers = _rate_headers(reply.requests, reply.tokens)
-    max_tokens = None if call.max_tokens is None else bound.output_tokens
+    left, output_tokens = tuple(candidates), bound.output_tokens
     if reply.granted_nano_usd < request.wanted_nano_usd:
-        max_tokens = affordable_output(bound, candidates, granted=reply.granted_nano_usd, at_ms=call.started_at_ms)
+        left, output_tokens = affordable(bound, candidates, granted=reply.granted_nano_usd, at_ms=call.started_at_ms)
+    is_bounded = call.max_tokens is not None or output_tokens < bound.output_tokens
+    max_tokens = output_tokens if is_bounded else None
     if max_tokens is not None and max_tokens != call.max_tokens:
         headers["x-haotokai-max-tokens"] = str(max_tokens)
-    return Grip(max_tokens=max_tokens, headers=headers)
+    return Grip(candidates=left, max_tokens=max_tokens, headers=headers)
 
 
 def _refusal(reply: HoldReply, call: Call, request: HoldRequest, *, top_up_url: str) -> Refusal:

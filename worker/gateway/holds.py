@@ -1,6 +1,6 @@
 """The hold of a request: the most that it can cost, and what the Wallet answers when asked for it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -34,6 +34,10 @@ class Bound:
     input_tokens: int
     output_tokens: int
     choices: int
+
+    @property
+    def least_output_tokens(self) -> int:
+        return min(LEAST_OUTPUT_TOKENS, self.output_tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +136,7 @@ class HoldReply:
 def bound_of(call: Call, candidates: Sequence[Candidate]) -> Bound:
     """The token bound of a call: a token a byte of input, what its images may take, and the output it may ask for."""
     messages = call.document.items("messages")
-    most_output = max(candidate.model.max_output_tokens for candidate in candidates)
+    most_output = max(candidate.max_output_tokens for candidate in candidates)
     most_image = max(candidate.model.image_tokens for candidate in candidates)
     images, image_bytes = _images(messages, takes_images=most_image > 0)
     template = TEMPLATE_TOKENS_PER_MESSAGE * len(messages) + TEMPLATE_TOKENS
@@ -166,22 +170,44 @@ def _data_url_bytes(image: Any) -> int:
     return len(url) if isinstance(url, str) and url.startswith("data:") and url.isascii() else 0
 
 
-def worst_case(bound: Bound, candidates: Sequence[Candidate], *, output_tokens: int, at_ms: int) -> NanoUsd:
+def worst_case(bound: Bound, candidates: Iterable[Candidate], *, output_tokens: int, at_ms: int) -> NanoUsd:
     """The most that the request can cost at any of its candidates with at most ``output_tokens`` a choice."""
-    return max(
-        most_it_can_cost(
-            candidate.price,
-            input_tokens=bound.input_tokens,
-            output_tokens=output_tokens * bound.choices,
-            at_ms=at_ms,
-        )
-        for candidate in candidates
+    return max(_most_at(bound, candidate, output_tokens=output_tokens, at_ms=at_ms) for candidate in candidates)
+
+
+def least_case(bound: Bound, candidates: Iterable[Candidate], *, at_ms: int) -> NanoUsd:
+    """The least for which one of the candidates can give an answer that is of use."""
+    least = bound.least_output_tokens
+    return min(_most_at(bound, candidate, output_tokens=least, at_ms=at_ms) for candidate in candidates)
+
+
+def _most_at(bound: Bound, candidate: Candidate, *, output_tokens: int, at_ms: int) -> NanoUsd:
+    return most_it_can_cost(
+        candidate.price,
+        input_tokens=bound.input_tokens,
+        output_tokens=min(output_tokens, candidate.max_output_tokens) * bound.choices,
+        at_ms=at_ms,
     )
 
 
-def affordable_output(bound: Bound, candidates: Sequence[Candidate], *, granted: NanoUsd, at_ms: int) -> int:
-    """The most output tokens a choice for which the worst case stays within what was granted."""
-    return min(
-        output_tokens_within(candidate.price, granted, input_tokens=bound.input_tokens, at_ms=at_ms) // bound.choices
-        for candidate in candidates
-    )
+def affordable(
+    bound: Bound, candidates: Sequence[Candidate], *, granted: NanoUsd, at_ms: int
+) -> tuple[tuple[Candidate, ...], int]:
+    """Whom what was granted can pay, and for how many output tokens a choice.
+
+    The first candidate that it pays a useful answer of decides how long the answer may be; those that it cannot pay an
+    answer of that length are left out. So no answer is cut short for the sake of a dearer fallback, and none of those
+    who are left can cost more than was granted.
+    """
+    outputs = [_output_within(bound, candidate, granted, at_ms) for candidate in candidates]
+    output_tokens = next(output for output in outputs if output >= bound.least_output_tokens)
+    left = [candidate for candidate, output in zip(candidates, outputs, strict=True) if output >= output_tokens]
+    return tuple(left), output_tokens
+
+
+def _output_within(bound: Bound, candidate: Candidate, granted: NanoUsd, at_ms: int) -> int:
+    """The most output tokens a choice, up to the bound, for which the candidate's worst case stays within an amount."""
+    within = output_tokens_within(candidate.price, granted, input_tokens=bound.input_tokens, at_ms=at_ms)
+    output = within // bound.choices
+    # A candidate that gives no more anyway can be asked for any length.
+    return bound.output_tokens if output >= candidate.max_output_tokens else min(output, bound.output_tokens)

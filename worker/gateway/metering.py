@@ -1,10 +1,10 @@
 """Usage, from wherever a provider puts it, and what can be told of a stream without looking at every event."""
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.fields import FieldError, parse_json
 from gateway.ports import StreamFacts
 from gateway.records import Usage
 from gateway.sse import DONE, last_boundary, parse_event
@@ -66,8 +66,8 @@ class StreamMeter:
             self._done = True
             return
         try:
-            chunk = json.loads(data)
-        except ValueError:
+            chunk = parse_json(data, "chunk")
+        except FieldError:
             return
         if isinstance(chunk, dict):
             self._usage = usage_object(chunk) or self._usage
@@ -150,6 +150,20 @@ def openai_usage(usage: Usage) -> dict[str, Any]:
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }
+
+
+def completed_usage(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """A provider's usage with every count also where OpenAI's clients look for it; what else it says stays."""
+    completed = {**raw}
+    if (usage := usage_of(raw)) is None:
+        return completed
+    for name, value in openai_usage(usage).items():
+        given = raw.get(name)
+        if not isinstance(value, dict):
+            completed[name] = value if given is None else given
+        elif missing := {key: count for key, count in value.items() if count and not _detail(raw, name, key)}:
+            completed[name] = {**(given if isinstance(given, dict) else {}), **missing}
+    return completed
 
 
 def _finish_reason(chunk: Mapping[str, Any]) -> str | None:

@@ -4,7 +4,7 @@ Two families of adapters serve them: webapi.py and bindings.py in workerd, and t
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NewType, Protocol
 
@@ -105,21 +105,27 @@ class StreamFacts:
     content_bytes: int = 0
 
 
+class Edit(Protocol):
+    """What becomes of a stream on its way: fed with what the provider sends, it returns what the caller gets."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the caller has had the last of it, and nothing more is wanted of the provider."""
+
+    def feed(self, piece: bytes) -> bytes: ...
+
+    def end(self, *, silent: bool) -> bytes:
+        """The last bytes, unless they were given already, once the provider's stream has ended, been cut, or fallen
+        silent for too long."""
+
+
 class Relay(Protocol):
-    """A stream on its way to the caller: ``body`` now, ``facts`` when it has ended."""
+    """A stream on its way to the caller: ``body`` now."""
 
     body: OpaqueBody
 
-    async def facts(self) -> StreamFacts: ...
-
-
-class Edit(Protocol):
-    """Changes a stream on its way: fed with what the provider sends, it returns what the caller gets."""
-
-    def feed(self, chunk: bytes) -> bytes: ...
-
-    def end(self, facts: StreamFacts) -> bytes:
-        """The last bytes, once the provider's stream has ended or broken."""
+    async def ended(self) -> bool:
+        """Wait for its end; whether the caller was there to take all of it."""
 
 
 class UpstreamReply(Protocol):
@@ -136,18 +142,13 @@ class UpstreamReply(Protocol):
         """The body as a JSON object; raises NotJson."""
 
     async def read(self, *, timeout_ms: int) -> bytes | None:
-        """The next piece of the body, None at its end."""
+        """The next piece of the body, as soon as it comes; None at its end."""
 
-    def relay_native(
-        self, head: bytes, *, rest: bytes, idle_timeout_ms: int, end: Callable[[StreamFacts], bytes]
-    ) -> Relay:
-        """Pass the body on natively, behind ``head``; ``end`` gives the last bytes for the caller.
+    async def gather(self, *, idle_timeout_ms: int) -> bytes | None:
+        """The next piece of the body, as large as comes in a moment; None at its end."""
 
-        ``rest`` are the last bytes of head that do not make a whole event yet.
-        """
-
-    def relay_edited(self, head: bytes, *, rest: bytes, edit: Edit, idle_timeout_ms: int) -> Relay:
-        """Pass the body on through ``edit``, piece by piece; ``rest`` as above."""
+    def relay(self, head: bytes, *, edit: Edit, idle_timeout_ms: int) -> Relay:
+        """Pass on what was read, and the rest of the body piece by piece, through ``edit``."""
 
     def close(self) -> None:
         """Stop reading and drop the connection."""

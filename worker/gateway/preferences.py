@@ -1,22 +1,21 @@
 """The caller's own control over where a call is answered: other models to fall back on, and which providers.
 
-The fields are OpenRouter's. They come in the body (``models``, ``provider``) or, where a client cannot add fields to
-it, in the headers ``x-haotokai-models`` (a list with commas) and ``x-haotokai-preferences`` (the JSON of ``provider``).
-The body wins. No provider is sent either.
+The fields are OpenRouter's: ``models`` and ``provider`` in the body. For a client that cannot add fields to its body
+each has a header: ``x-haotokai-models`` and ``x-haotokai-provider-order``, ``-ignore``, ``-sort``, ``-max-price`` and
+``-allow-fallbacks``. Where a field is given twice, the body wins. No provider is sent any of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from gateway.errors import InvalidRequest
-from gateway.fields import FieldError, Fields
 from gateway.money import MoneyError, PicoUsd, parse_price
 from gateway.records import Rates
 
 MAX_MODELS = 8
 MAX_PROVIDERS = 32
-MAX_HEADER_CHARS = 4096
+MAX_NAME_CHARS = 128
 
 Sort = Literal["price", "latency", "throughput"]
 
@@ -25,21 +24,26 @@ Sort = Literal["price", "latency", "throughput"]
 class Preferences:
     """Which providers may answer, and in which order; the defaults leave the catalogue's order as it is.
 
-    ``order`` come first, in that order, and are the only ones without ``allow_fallbacks``. Without ``order`` and
-    without ``allow_fallbacks`` only the first target is asked. Prices are the most that a token may cost.
+    Providers in ``order`` come first, as it has them. Without ``allow_fallbacks`` they are the only ones; and where
+    there is no ``order``, each model has its first target alone. Prices are the most that a token may cost.
     """
 
     order: tuple[str, ...] = ()
-    ignore: frozenset[str] = frozenset()
+    ignore: tuple[str, ...] = ()
     sort: Sort | None = None
     max_prompt_price: PicoUsd | None = None
     max_completion_price: PicoUsd | None = None
     allow_fallbacks: bool = True
 
-    def admits(self, provider: str, rates: Rates) -> bool:
-        """Whether a target with these rates may be asked at all."""
-        if provider in self.ignore or (self.order and not self.allow_fallbacks and provider not in self.order):
-            return False
+    @property
+    def first_targets_only(self) -> bool:
+        return not self.allow_fallbacks and not self.order
+
+    def lists(self, provider: str) -> bool:
+        """Whether ``order`` leaves this provider in."""
+        return self.allow_fallbacks or not self.order or provider in self.order
+
+    def affords(self, rates: Rates) -> bool:
         if self.max_prompt_price is not None and rates.input > self.max_prompt_price:
             return False
         return self.max_completion_price is None or rates.output <= self.max_completion_price
@@ -54,90 +58,116 @@ NO_PREFERENCES = Preferences()
 
 def read_models(value: Any, header: str | None) -> tuple[str, ...]:
     """The models to fall back on, from the field or the header; raises InvalidRequest."""
-    names = header.split(",") if value is None and header is not None else value
-    if names is None:
+    models = _words(header) if value is None and header is not None else value
+    if models is None:
         return ()
-    if not isinstance(names, list) or not 1 <= len(names) <= MAX_MODELS:
-        raise InvalidRequest(f"'models' must be a list of 1 to {MAX_MODELS} models.", param="models")
-    if not all(isinstance(name, str) and name.strip() for name in names):
-        raise InvalidRequest("'models' must name models; GET /v1/models lists them.", param="models")
-    return tuple(dict.fromkeys(name.strip() for name in names))
+    if not isinstance(models, list) or not 1 <= len(models) <= MAX_MODELS or not all(map(_is_name, models)):
+        raise InvalidRequest(
+            f"'models' must be a list of 1 to {MAX_MODELS} names; GET /v1/models lists them.", param="models"
+        )
+    return tuple(dict.fromkeys(models))
 
 
-def read_preferences(value: Any, header: str | None) -> Preferences:
-    """The field ``provider`` or its header; raises InvalidRequest, naming the field that does not fit."""
-    if value is None and header is None:
-        return NO_PREFERENCES
-    values = _from_header(header) if value is None and header is not None else value
-    if not isinstance(values, Mapping):
+def read_preferences(value: Any, header: Callable[[str], str | None]) -> Preferences:
+    """The field ``provider`` and its headers; raises InvalidRequest, naming the field that does not fit."""
+    if value is not None and not isinstance(value, Mapping):
         raise InvalidRequest("'provider' must be an object.", param="provider")
-    unknown = sorted(values.keys() - _READERS.keys())
-    if unknown:
-        raise InvalidRequest(f"'provider' has no field {unknown[0]!r}.", param="provider")
+    given = _from_headers(header)
+    for name, item in (value or {}).items():
+        if name not in _FIELDS:
+            raise InvalidRequest(
+                f"'provider' has the fields {', '.join(_FIELDS)}; {name[:MAX_NAME_CHARS]!r} is none of them.",
+                param="provider",
+            )
+        if item is not None:
+            given[name] = item
+    if not given:
+        return NO_PREFERENCES
     found: dict[str, Any] = {}
-    for name, given in values.items():
-        if given is not None:
-            found |= _READERS[name](given)
+    for name, item in given.items():
+        found |= _FIELDS[name].read(item, f"provider.{name}")
     return Preferences(**found)
 
 
-def _from_header(header: str) -> Any:
-    if len(header) > MAX_HEADER_CHARS:
-        raise InvalidRequest(f"x-haotokai-preferences has more than {MAX_HEADER_CHARS} characters.", param="provider")
-    try:
-        return Fields.parse(header, "x-haotokai-preferences").values
-    except FieldError as error:
-        raise InvalidRequest("x-haotokai-preferences is not a JSON object.", param="provider") from error
+def _from_headers(header: Callable[[str], str | None]) -> dict[str, Any]:
+    return {
+        name: field.from_header(text)
+        for name, field in _FIELDS.items()
+        if (text := header(field.header_name)) is not None
+    }
 
 
-def _order(value: Any) -> dict[str, Any]:
-    return {"order": _providers(value, "provider.order")}
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",")]
 
 
-def _ignore(value: Any) -> dict[str, Any]:
-    return {"ignore": frozenset(_providers(value, "provider.ignore"))}
+def _pairs(text: str) -> dict[str, str]:
+    """``prompt=1,completion=2``"""
+    pairs = [word.partition("=") for word in _words(text)]
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def _sort(value: Any) -> dict[str, Any]:
+def _flag(text: str) -> Any:
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def _read_order(value: Any, param: str) -> dict[str, Any]:
+    return {"order": _providers(value, param)}
+
+
+def _read_ignore(value: Any, param: str) -> dict[str, Any]:
+    return {"ignore": _providers(value, param)}
+
+
+def _read_sort(value: Any, param: str) -> dict[str, Any]:
     if value not in get_args(Sort):
-        raise InvalidRequest("'provider.sort' must be price, latency or throughput.", param="provider.sort")
+        raise InvalidRequest(f"'{param}' must be one of {', '.join(get_args(Sort))}.", param=param)
     return {"sort": value}
 
 
-def _max_price(value: Any) -> dict[str, Any]:
+def _read_max_price(value: Any, param: str) -> dict[str, Any]:
     if not isinstance(value, Mapping) or not value.keys() <= {"prompt", "completion"}:
-        raise InvalidRequest("'provider.max_price' must be {prompt, completion}.", param="provider.max_price")
-    return {f"max_{name}_price": _price(price) for name, price in value.items() if price is not None}
+        raise InvalidRequest(f"'{param}' must be an object of prompt and completion.", param=param)
+    return {f"max_{name}_price": _price(price, param) for name, price in value.items() if price is not None}
 
 
-def _allow_fallbacks(value: Any) -> dict[str, Any]:
+def _read_allow_fallbacks(value: Any, param: str) -> dict[str, Any]:
     if not isinstance(value, bool):
-        raise InvalidRequest("'provider.allow_fallbacks' must be true or false.", param="provider.allow_fallbacks")
+        raise InvalidRequest(f"'{param}' must be true or false.", param=param)
     return {"allow_fallbacks": value}
 
 
-_READERS = {
-    "order": _order,
-    "ignore": _ignore,
-    "sort": _sort,
-    "max_price": _max_price,
-    "allow_fallbacks": _allow_fallbacks,
+class _Field(NamedTuple):
+    header_name: str
+    from_header: Callable[[str], Any]
+    read: Callable[[Any, str], dict[str, Any]]
+
+
+_FIELDS = {
+    "order": _Field("x-haotokai-provider-order", _words, _read_order),
+    "ignore": _Field("x-haotokai-provider-ignore", _words, _read_ignore),
+    "sort": _Field("x-haotokai-provider-sort", str.strip, _read_sort),
+    "max_price": _Field("x-haotokai-provider-max-price", _pairs, _read_max_price),
+    "allow_fallbacks": _Field("x-haotokai-provider-allow-fallbacks", _flag, _read_allow_fallbacks),
 }
 
 
-def _providers(value: Any, name: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or len(value) > MAX_PROVIDERS or not all(isinstance(item, str) for item in value):
-        raise InvalidRequest(f"'{name}' must be a list of at most {MAX_PROVIDERS} providers.", param=name)
-    return tuple(dict.fromkeys(value))
+def _providers(value: Any, param: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > MAX_PROVIDERS or not all(map(_is_name, value)):
+        raise InvalidRequest(f"'{param}' must be a list of at most {MAX_PROVIDERS} providers.", param=param)
+    return tuple(dict.fromkeys(name.lower() for name in value))
 
 
-def _price(value: Any) -> PicoUsd:
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MAX_NAME_CHARS
+
+
+def _price(value: Any, param: str) -> PicoUsd:
     """USD per 1M tokens, as a number or a decimal text."""
     try:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise MoneyError("not a price")
-        return parse_price(value if isinstance(value, str) else f"{value:.6f}".rstrip("0").rstrip("."))
-    except (MoneyError, ValueError) as error:
-        raise InvalidRequest(
-            "'provider.max_price' takes USD per 1M tokens, such as 0.5 or \"0.5\".", param="provider.max_price"
-        ) from error
+        # To the sixth decimal, which is the last that a price can have: 0.1 + 0.2 is 0.3 here.
+        return parse_price(value if isinstance(value, str) else f"{value:.6f}")
+    except (ValueError, OverflowError) as error:
+        raise InvalidRequest(f"'{param}' takes USD per 1M tokens, such as 0.5 or \"0.5\".", param=param) from error

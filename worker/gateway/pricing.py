@@ -3,8 +3,11 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from gateway.money import BASIS_POINTS, PICO_PER_NANO, NanoUsd, round_to_nano, round_up_to_nano
+from gateway.money import BASIS_POINTS, PICO_PER_NANO, NanoUsd, PicoUsd, round_to_nano, round_up_to_nano
 from gateway.records import Peak, PriceRow, Rates, Usage
+
+MAX_TOKENS = 2**53 - 1
+"""As many as anyone can pay for where a token costs nothing."""
 
 
 def row_in_force(rows: Iterable[PriceRow], *, at_ms: int) -> PriceRow | None:
@@ -22,6 +25,16 @@ def rates_for(row: PriceRow, *, input_tokens: int, at_ms: int) -> Rates:
         if tier.up_to_input_tokens is None or input_tokens <= tier.up_to_input_tokens:
             return tier.rates
     raise ValueError(f"price row {row.id} has no tier for {input_tokens} input tokens")
+
+
+def charged_rates(row: PriceRow, *, input_tokens: int, at_ms: int) -> Rates:
+    """The rates with the operator's margin, a fraction of a pico-USD rounded up: to compare with, not to charge by."""
+    rates, factor = rates_for(row, input_tokens=input_tokens, at_ms=at_ms), BASIS_POINTS + row.margin_basis_points
+
+    def charged(price: PicoUsd) -> PicoUsd:
+        return PicoUsd(-(-price * factor // BASIS_POINTS))
+
+    return Rates(input=charged(rates.input), cached_input=charged(rates.cached_input), output=charged(rates.output))
 
 
 def charge(row: PriceRow, usage: Usage, *, at_ms: int) -> NanoUsd:
@@ -48,9 +61,13 @@ def output_tokens_within(row: PriceRow, amount: NanoUsd, *, input_tokens: int, a
     """The most output tokens for which ``most_it_can_cost`` stays within the amount; negative where none does."""
     pico = amount * PICO_PER_NANO * BASIS_POINTS // (BASIS_POINTS + row.margin_basis_points)
     return min(
-        (pico - input_tokens * _dearest_input(rates)) // max(rates.output, 1)
+        _tokens_within(pico - input_tokens * _dearest_input(rates), rates.output)
         for rates in _reachable_rates(row, input_tokens, at_ms)
     )
+
+
+def _tokens_within(pico: int, price: PicoUsd) -> int:
+    return pico // price if price else MAX_TOKENS if pico >= 0 else -1
 
 
 def _reachable_rates(row: PriceRow, input_tokens: int, at_ms: int) -> list[Rates]:

@@ -1,20 +1,25 @@
-"""From what was asked to where it can be answered: the call, and its candidates in order."""
+"""From what was asked to where it can be answered: the call, and its candidates in order.
 
-from collections.abc import Callable, Sequence
+The order: the models as the caller lists them; of each model the targets as the catalogue lists them, unless the caller
+sorts them; the providers that the caller names before the others. A target that is down comes behind all that are not.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import assert_never
 
 from gateway.errors import InvalidRequest, ModelNotFound, ServiceUnavailable, UnsupportedParameter
 from gateway.ports import Document, PlatformError, Ports
-from gateway.preferences import NO_PREFERENCES, Preferences, read_models, read_preferences
-from gateway.pricing import rates_for, row_in_force
+from gateway.preferences import NO_PREFERENCES, Preferences
+from gateway.pricing import charged_rates, row_in_force
 from gateway.providers import DIALECTS
 from gateway.providers.dialect import Dialect
 from gateway.records import Catalogue, KeyRecord, Model, PriceRow, Provider, Rates, Target, TargetHealth
 
 MAX_TOKENS_NAMES = ("max_completion_tokens", "max_tokens")
 OWN_FIELDS = ("models", "provider")
-MAX_CHOICES = 128
+"""The fields that are for us."""
+
 BYTES_PER_TYPICAL_TOKEN = 4
 
 
@@ -22,8 +27,8 @@ BYTES_PER_TYPICAL_TOKEN = 4
 class Call:
     """One chat completion that a key may make: what the gateway reads of it; the rest of ``document`` passes on.
 
-    ``models`` are the one that is asked for and those to fall back on, in order; ``names`` are the document's fields.
-    ``whole`` says that the caller wants the answer only once all of it is there.
+    ``models`` are the one that is asked for and those to fall back on, in order; ``names`` are the document's fields,
+    but for those that are for us. ``whole`` says that the caller wants the answer only once all of it is there.
     """
 
     request_id: str
@@ -69,44 +74,14 @@ class Candidate:
     def max_output_tokens(self) -> int:
         return self.target.max_output_tokens or self.model.max_output_tokens
 
+    @property
+    def is_down(self) -> bool:
+        return self.health is not None and self.health.health == "down"
+
     def rates(self, call: Call) -> Rates:
-        """What its tokens cost in a request of this size."""
-        return rates_for(self.price, input_tokens=call.size_bytes // BYTES_PER_TYPICAL_TOKEN, at_ms=call.started_at_ms)
-
-
-def read_call(
-    document: Document,
-    size_bytes: int,
-    *,
-    header: Callable[[str], str | None],
-    request_id: str,
-    key: KeyRecord,
-    started_at_ms: int,
-    idempotency_key: str | None,
-) -> Call:
-    """Raises InvalidRequest, naming the parameter, for what no provider could take."""
-    names = frozenset(document.names())
-    models = _models(document, header("x-haotokai-models"))
-    if not document.items("messages"):
-        raise InvalidRequest("'messages' must be a list of at least one message.", param="messages")
-    _refuse_unbounded(document, names)
-    stream = _boolean(document, "stream")
-    return Call(
-        request_id=request_id,
-        key=key,
-        started_at_ms=started_at_ms,
-        idempotency_key=idempotency_key,
-        document=document,
-        size_bytes=size_bytes,
-        names=names,
-        models=models,
-        preferences=_preferences(document, names, header("x-haotokai-preferences")),
-        stream=stream,
-        whole=_is_whole(header("x-haotokai-delivery")),
-        include_usage=stream and _include_usage(document),
-        max_tokens=_max_tokens(document, names),
-        choices=_choices(document, names),
-    )
+        """What a token costs the caller in a request of this size."""
+        tokens = call.size_bytes // BYTES_PER_TYPICAL_TOKEN
+        return charged_rates(self.price, input_tokens=tokens, at_ms=call.started_at_ms)
 
 
 async def read_catalogue(ports: Ports) -> Catalogue:
@@ -118,48 +93,68 @@ async def read_catalogue(ports: Ports) -> Catalogue:
 
 
 def resolve(call: Call, catalogue: Catalogue) -> tuple[Candidate, ...]:
-    """Who may answer, in order: the models as the caller lists them, each model's targets as the catalogue does unless
-    the caller prefers otherwise. Raises ModelNotFound, UnsupportedParameter where no target can do what is asked, and
-    InvalidRequest where the caller's preferences leave none."""
-    priced = tuple(candidate for model in call.models for candidate in _targets_of(model, call, catalogue))
-    if not priced:
+    """Who may answer, in order. Raises ModelNotFound, InvalidRequest where the caller's preferences leave nobody, and
+    UnsupportedParameter where nobody whom they leave can do what is asked."""
+    candidates = [candidate for name in call.models for candidate in _targets_of(name, call, catalogue)]
+    if not candidates:
         raise ServiceUnavailable(f"The model {call.model!r} has no price in force.", param="model")
-    able = _able(call, priced)
-    if call.preferences == NO_PREFERENCES:
-        return able
-    return _preferred(call, able, catalogue)
+    if call.preferences != NO_PREFERENCES:
+        candidates = _admitted(call, candidates, catalogue)
+    candidates = _able(call, candidates)
+    if call.preferences != NO_PREFERENCES or catalogue.health:
+        candidates = _ordered(call, candidates)
+    return tuple(candidates)
 
 
-def _targets_of(name: str, call: Call, catalogue: Catalogue) -> tuple[Candidate, ...]:
+def _targets_of(name: str, call: Call, catalogue: Catalogue) -> Iterator[Candidate]:
     model = catalogue.models.get(name)
     if model is None:
         raise ModelNotFound(
             f"The model {name!r} does not exist; GET /v1/models lists those that do.",
             param="model" if name == call.model else "models",
         )
-    candidates = tuple(
-        Candidate(
-            model=model,
-            target=target,
-            provider=catalogue.providers[target.provider],
-            price=price,
-            health=catalogue.health.get((target.provider, target.model)) if catalogue.health else None,
-        )
-        for target in model.targets
-        if (price := row_in_force(target.prices, at_ms=call.started_at_ms)) is not None
-    )
-    return candidates if not catalogue.health else tuple(sorted(candidates, key=_is_down))
+    for target in model.targets:
+        price = row_in_force(target.prices, at_ms=call.started_at_ms)
+        if price is not None:
+            yield Candidate(
+                model=model,
+                target=target,
+                provider=catalogue.providers[target.provider],
+                price=price,
+                health=catalogue.health.get((target.provider, target.model)),
+            )
 
 
-def _is_down(candidate: Candidate) -> bool:
-    return candidate.health is not None and candidate.health.health == "down"
+def _admitted(call: Call, candidates: list[Candidate], catalogue: Catalogue) -> list[Candidate]:
+    """Those that the caller's preferences leave in."""
+    preferences = call.preferences
+    for param, names in (("provider.order", preferences.order), ("provider.ignore", preferences.ignore)):
+        for name in names:
+            if name not in catalogue.providers:
+                raise InvalidRequest(f"There is no provider {name!r}; GET /v1/models names them.", param=param)
+    admits: dict[str, Callable[[Candidate], bool]] = {
+        "provider.ignore": lambda candidate: candidate.provider.name not in preferences.ignore,
+        "provider.order": lambda candidate: preferences.lists(candidate.provider.name),
+        "provider.max_price": lambda candidate: preferences.affords(candidate.rates(call)),
+    }
+    for param, admit in admits.items():
+        left = [candidate for candidate in candidates if admit(candidate)]
+        if not left:
+            raise InvalidRequest(f"'{param}' leaves nobody to ask: {_described(call, candidates)}.", param=param)
+        candidates = left
+    return candidates
 
 
-def _able(call: Call, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """Those whose provider can do exactly what is asked."""
+def _described(call: Call, candidates: Sequence[Candidate]) -> str:
+    names = dict.fromkeys(candidate.provider.name for candidate in candidates)
+    return f"{' or '.join(call.models)} would be answered by {' or '.join(names)}"
+
+
+def _able(call: Call, candidates: list[Candidate]) -> list[Candidate]:
+    """Those that can do exactly what is asked."""
     able: list[Candidate] = []
     refusal: UnsupportedParameter | None = None
-    for candidate in candidates:
+    for candidate in _seeing(call, candidates):
         try:
             candidate.dialect.check(call.document, call.names, candidate.target)
         except UnsupportedParameter as error:
@@ -168,23 +163,36 @@ def _able(call: Call, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
             able.append(candidate)
     if refusal is not None and not able:
         raise refusal
-    return tuple(able)
+    return able
 
 
-def _preferred(call: Call, candidates: Sequence[Candidate], catalogue: Catalogue) -> tuple[Candidate, ...]:
+def _seeing(call: Call, candidates: list[Candidate]) -> list[Candidate]:
+    """Without those that see no images, where the call has some and others do see them."""
+    seeing = [candidate for candidate in candidates if candidate.model.image_tokens]
+    if not seeing or len(seeing) == len(candidates):
+        return candidates
+    parts = (part for message in call.document.items("messages") for part in message.items("content"))
+    return seeing if any(part.read("type") == "image_url" for part in parts) else candidates
+
+
+def _ordered(call: Call, candidates: list[Candidate]) -> list[Candidate]:
     preferences = call.preferences
-    for name in (*preferences.order, *sorted(preferences.ignore)):
-        if name not in catalogue.providers:
-            raise InvalidRequest(f"There is no provider {name!r}; GET /v1/models names them.", param="provider")
-    admitted = [item for item in candidates if preferences.admits(item.provider.name, item.rates(call))]
-    if not admitted:
-        raise InvalidRequest("'provider' leaves no target of the model to ask.", param="provider")
     place = {name: index for index, name in enumerate(call.models)}
     ordered = sorted(
-        admitted,
-        key=lambda item: (place[item.model.id], preferences.rank(item.provider.name), _sort_key(call, item)),
+        candidates,
+        key=lambda candidate: (
+            candidate.is_down,
+            place[candidate.model.id],
+            preferences.rank(candidate.provider.name),
+            _sort_key(call, candidate),
+        ),
     )
-    return tuple(ordered) if preferences.allow_fallbacks or preferences.order else tuple(ordered[:1])
+    if not preferences.first_targets_only:
+        return ordered
+    first: dict[str, Candidate] = {}
+    for candidate in ordered:
+        first.setdefault(candidate.model.id, candidate)
+    return list(first.values())
 
 
 def _sort_key(call: Call, candidate: Candidate) -> float:
@@ -209,8 +217,9 @@ def deadline_ms(call: Call, candidates: Sequence[Candidate]) -> int:
     return call.started_at_ms + max(candidate.provider.total_timeout_ms for candidate in candidates)
 
 
-def outgoing(call: Call, candidate: Candidate, *, max_tokens: int | None) -> Document:
-    """The document that one candidate is sent: its own model id, injected parameters, its dialect's changes."""
+def outgoing(call: Call, candidate: Candidate, *, max_tokens: int | None, streamed: bool) -> Document:
+    """The document that one candidate is sent: its own model id, injected parameters, its dialect's changes. It may be
+    ``streamed`` where the caller asked for no stream."""
     document = call.document.copy()
     for name in (*OWN_FIELDS, *MAX_TOKENS_NAMES, "stream_options"):
         document.remove(name)
@@ -218,74 +227,9 @@ def outgoing(call: Call, candidate: Candidate, *, max_tokens: int | None) -> Doc
     if max_tokens is not None:
         document.write(candidate.dialect.max_tokens_name, min(max_tokens, candidate.max_output_tokens))
     candidate.dialect.inject(document, candidate.target.inject)
-    if call.stream and candidate.dialect.asks_usage:
+    if streamed and not call.stream:
+        document.write("stream", True)
+    if streamed and candidate.dialect.asks_usage:
         document.write("stream_options", {"include_usage": True})
     candidate.dialect.prepare(document)
     return document
-
-
-def _models(document: Document, header: str | None) -> tuple[str, ...]:
-    model = document.read("model")
-    fallbacks = read_models(document.read("models"), header)
-    if model is None and fallbacks:
-        return fallbacks
-    if not isinstance(model, str) or not model:
-        raise InvalidRequest("'model' must name a model; GET /v1/models lists them.", param="model")
-    return tuple(dict.fromkeys((model, *fallbacks)))
-
-
-def _preferences(document: Document, names: frozenset[str], header: str | None) -> Preferences:
-    return read_preferences(document.read("provider") if "provider" in names else None, header)
-
-
-def _is_whole(delivery: str | None) -> bool:
-    if delivery not in (None, "whole"):
-        raise InvalidRequest("x-haotokai-delivery must be 'whole', or absent.", param="x-haotokai-delivery")
-    return delivery is not None
-
-
-def _refuse_unbounded(document: Document, names: frozenset[str]) -> None:
-    """Raises UnsupportedParameter for a provider's own tools: what they add to the prompt and the bill has no bound."""
-    for tool in document.items("tools") if "tools" in names else ():
-        if (kind := tool.read("type")) != "function":
-            raise UnsupportedParameter(f"Tools of type {kind!r} are not supported; use 'function'.", param="tools")
-    for name in ("enable_search", "web_search_options"):
-        if name in names and document.read(name):
-            raise UnsupportedParameter(f"'{name}' is not supported.", param=name)
-
-
-def _include_usage(document: Document) -> bool:
-    options = document.read("stream_options")
-    if options is None:
-        return False
-    if not isinstance(options, dict):
-        raise InvalidRequest("'stream_options' must be an object.", param="stream_options")
-    return options.get("include_usage") is True
-
-
-def _max_tokens(document: Document, names: frozenset[str]) -> int | None:
-    given = [_positive(document, name) for name in MAX_TOKENS_NAMES if name in names]
-    return min((value for value in given if value is not None), default=None)
-
-
-def _choices(document: Document, names: frozenset[str]) -> int:
-    choices = (_positive(document, "n") if "n" in names else None) or 1
-    if choices > MAX_CHOICES:
-        raise InvalidRequest(f"'n' must be at most {MAX_CHOICES}.", param="n")
-    return choices
-
-
-def _positive(document: Document, name: str) -> int | None:
-    value: Any = document.read(name)
-    if value is None:
-        return None
-    if type(value) is not int or value < 1:
-        raise InvalidRequest(f"'{name}' must be a positive integer.", param=name)
-    return value
-
-
-def _boolean(document: Document, name: str) -> bool:
-    value = document.read(name)
-    if value is None or isinstance(value, bool):
-        return bool(value)
-    raise InvalidRequest(f"'{name}' must be true or false.", param=name)

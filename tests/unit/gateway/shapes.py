@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.causes import FAILED_FINISHES
 from gateway.records import Usage
 
 
@@ -25,7 +26,8 @@ class Shape:
 
     @property
     def ends(self) -> bool:
-        return self.error is None and (self.done or self.finish_reason is not None)
+        failed = self.error is not None or self.finish_reason in FAILED_FINISHES
+        return not failed and (self.done or self.finish_reason is not None)
 
 
 def usage(prompt: int, completion: int, *, cached: int = 0, reasoning: int = 0) -> Usage:
@@ -68,9 +70,14 @@ def glm(content: str, *, field: str = "content", **choice: Any) -> str:
     return compact({**head, "choices": [{"index": 0, **choice, "delta": {"role": "assistant", field: content}}]})
 
 
-def spark(content: str, **more: Any) -> str:
+def spark(content: str, *, said: dict[str, Any] | None = None, **more: Any) -> str:
     head = {"code": 0, "message": "Success", "sid": "cha000b@dx19", "id": "cha000b@dx19", "created": 1719546385}
-    return compact({**head, "choices": [{"delta": {"role": "assistant", "content": content}, "index": 0}], **more})
+    delta = {"role": "assistant", "content": content, **(said or {})}
+    return compact({**head, "choices": [{"delta": delta, "index": 0}], **more})
+
+
+def whole_call(call_id: str, arguments: str) -> dict[str, Any]:
+    return {"type": "function", "function": {"arguments": arguments, "name": "weather"}, "id": call_id}
 
 
 DEEPSEEK_TOKENS = {
@@ -296,6 +303,89 @@ SHAPES = (
         content="Spring",
         usage=GLM_USAGE,
         finish_reason="sensitive",
+    ),
+    Shape(
+        name="deepseek-insufficient-system-resource",
+        dialect="deepseek",
+        wire=events(
+            *DEEPSEEK_TEXTS[:2], deepseek({"content": "."}, "insufficient_system_resource", DEEPSEEK_TOKENS), "[DONE]"
+        ),
+        content="##.",
+        usage=DEEPSEEK_USAGE,
+        finish_reason="insufficient_system_resource",
+    ),
+    Shape(
+        name="moonshot-without-object",
+        dialect="moonshot",
+        wire=events(
+            *(
+                compact({"id": "1", "created": 1, "model": "kimi-k3", "choices": [choice]})
+                for choice in (
+                    {"index": 0, "delta": {"role": "assistant", "reasoning_content": "data: "}, "finish_reason": None},
+                    {"index": 0, "delta": {"content": '"object":"chat.completion.chunk"'}, "finish_reason": None},
+                )
+            ),
+            compact({"id": "1", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "usage": KIMI_TOKENS}),
+            "[DONE]",
+        ),
+        content='data: "object":"chat.completion.chunk"',
+        usage=KIMI_USAGE,
+        finish_reason="stop",
+    ),
+    Shape(
+        name="moonshot-tool-calls-without-index",
+        dialect="moonshot",
+        wire=events(
+            KIMI_TEXTS[0],
+            moonshot({"tool_calls": [whole_call("functions.weather:0", "{}")]}),
+            moonshot({"tool_calls": [whole_call("functions.weather:1", "{")]}),
+            moonshot({"tool_calls": [{"function": {"arguments": "}"}}]}),
+            moonshot({}, "tool_calls", usage=KIMI_TOKENS),
+            "[DONE]",
+        ),
+        content="{}{}",
+        usage=KIMI_USAGE,
+        finish_reason="tool_calls",
+    ),
+    Shape(
+        name="qwen-tool-calls-with-empty-ids",
+        dialect="dashscope",
+        wire=events(
+            qwen({"content": "", "role": "assistant"}),
+            *(
+                qwen({"content": None, "tool_calls": [{"index": index, "id": call_id, "type": "function", **function}]})
+                for index, call_id, function in (
+                    (0, "call_a", {"function": {"name": "weather", "arguments": ""}}),
+                    (0, "", {"function": {"name": "", "arguments": "{}"}}),
+                    (1, "call_b", {"function": {"name": "weather", "arguments": ""}}),
+                    (1, "", {"function": {"arguments": "[]"}}),
+                )
+            ),
+            qwen({"content": ""}, "tool_calls"),
+            qwen(None, tokens=QWEN_TOKENS),
+            "[DONE]",
+        ),
+        content="{}[]",
+        usage=usage(24, 55, reasoning=31),
+        finish_reason="tool_calls",
+    ),
+    Shape(
+        name="glm-network-error",
+        dialect="zai",
+        wire=events(glm("a"), glm("", finish_reason="network_error"), "[DONE]"),
+        content="a",
+        usage=None,
+        finish_reason="network_error",
+    ),
+    Shape(
+        name="spark-tool-call-as-an-object",
+        dialect="spark",
+        wire=events(
+            spark("", said={"tool_calls": whole_call("call_a", "{}")}), spark("", usage=SPARK_TOKENS), "[DONE]"
+        ),
+        content="{}",
+        usage=usage(6, 68),
+        finish_reason=None,
     ),
     Shape(
         name="spark-text",

@@ -33,7 +33,8 @@ def texts_of(chunk: dict[str, Any]) -> list[str]:
     for choice in chunk.get("choices") or []:
         delta = choice.get("delta") or {}
         found += [delta.get("reasoning_content"), delta.get("content")]
-        found += [call["function"]["arguments"] for call in delta.get("tool_calls") or []]
+        calls = delta.get("tool_calls") or []
+        found += [call["function"]["arguments"] for call in (calls if isinstance(calls, list) else [calls])]
     return [text for text in found if isinstance(text, str)]
 
 

@@ -92,24 +92,23 @@ def test_a_broken_answer_ends_in_one_error_and_no_end_mark(shape: Shape) -> None
 def test_every_chunk_has_the_fields_that_openai_s_clients_rely_on(shape: Shape) -> None:
     chunks = [item for item in read_events(edited(shape.dialect, shape.wire).decode()) if isinstance(item, dict)]
 
-    if DIALECTS[shape.dialect].native_stream:
-        return
     assert all(DEFAULTS.keys() <= chunk.keys() for chunk in chunks if "error" not in chunk)
     assert all("code" not in chunk and "sid" not in chunk for chunk in chunks if "error" not in chunk)
 
 
 @shapes
-def test_a_plain_event_of_a_native_stream_passes_byte_for_byte(shape: Shape) -> None:
-    if not DIALECTS[shape.dialect].native_stream:
+def test_a_plain_event_of_a_plain_stream_passes_byte_for_byte(shape: Shape) -> None:
+    if DIALECTS[shape.dialect].repairs_all:
         return
-    plain = [raw for raw in Splitter().feed(shape.wire) if not any(word in raw for word in TELLING)]
+    mark = DIALECTS[shape.dialect].mark_of_chunk
+    plain = [raw for raw in Splitter().feed(shape.wire) if mark in raw and not any(word in raw for word in TELLING)]
 
     output = edited(shape.dialect, shape.wire)
 
     assert all(raw in output for raw in plain)
 
 
-TELLING = (b'usage":{', b"[DONE]", b'"error"', b'"code"')
+TELLING = (b'usage":{', b'finish_reason":"', b'tool_calls":', b"[DONE]", b'"error"', b'"code"')
 
 
 @pytest.mark.parametrize("name", ["deepseek-text", "spark-text", "glm-usage-without-choices", "qwen-reasoning"])
@@ -134,6 +133,59 @@ def test_a_stream_cut_within_the_event_after_its_finish_shows_no_half_event() ->
 
     assert [item.get("error") for item in said[:-1]] == [None] * 3
     assert said[-1] == "[DONE]"
+
+
+@shapes
+def test_what_a_client_joins_of_a_stream_is_what_the_provider_meant(shape: Shape) -> None:
+    said = [item for item in read_events(edited(shape.dialect, shape.wire).decode()) if isinstance(item, dict)]
+    deltas = [choice["delta"] for chunk in said if "error" not in chunk for choice in chunk["choices"]]
+    parts = [part for delta in deltas for part in delta.get("tool_calls") or []]
+
+    joined: dict[int, dict[str, str]] = {}
+    for part in parts:
+        call = joined.setdefault(part["index"], {"id": "", "type": "", "name": ""})
+        for name in ("id", "type"):
+            call[name] += part.get(name, "")
+        call["name"] += part["function"].get("name", "")
+    assert sum("role" in delta for delta in deltas) <= 1
+    assert [call for call in joined.values() if call != {**call, "type": "function", "name": "weather"}] == []
+    assert len({call["id"] for call in joined.values()} - {""}) == len(joined)
+    assert list(joined) == list(range(len(joined)))
+
+
+ROLES_EVERYWHERE = ["glm-usage-without-choices", "glm-usage-on-last-chunk-and-no-object", "spark-text"]
+
+
+@pytest.mark.parametrize("name", ROLES_EVERYWHERE)
+def test_the_role_comes_once_at_the_beginning(name: str) -> None:
+    said = read_events(edited(shape(name).dialect, shape(name).wire).decode())
+
+    deltas = [choice["delta"] for chunk in said[:-1] for choice in chunk["choices"]]
+    assert [delta.get("role") for delta in deltas if delta] == [
+        "assistant",
+        *[None] * (len([d for d in deltas if d]) - 1),
+    ]
+
+
+@pytest.mark.parametrize("name", ["deepseek-insufficient-system-resource", "glm-network-error"])
+def test_a_failure_that_is_said_as_a_finish_is_never_passed_off_as_one(name: str) -> None:
+    failed = shape(name)
+
+    said = read_events(edited(failed.dialect, failed.wire).decode())
+
+    assert said[-1] == {"error": {"message": "broken"}}
+    assert [
+        choice["finish_reason"] for chunk in said[:-1] for choice in chunk["choices"] if choice["finish_reason"]
+    ] == []
+
+
+def test_the_editor_knows_that_it_stopped_before_the_provider_did() -> None:
+    for texts, broken in ((SPARK_TEXTS, False), (["oops", *SPARK_TEXTS], True), (["[" * 500, *SPARK_TEXTS], True)):
+        editor = StreamEditor(DIALECTS["spark"], defaults=DEFAULTS, ending=ending)
+
+        editor.feed(events(*texts, "[DONE]"))
+
+        assert editor.broken is broken
 
 
 def test_an_event_that_is_not_json_ends_the_stream_in_an_error() -> None:
@@ -217,4 +269,4 @@ def test_usage_on_a_chunk_with_choices_is_taken_off_and_the_chunk_stays() -> Non
 def test_half_of_a_surrogate_pair_passes_as_the_escape_that_it_was() -> None:
     wire = events('{"choices":[{"index":0,"delta":{"content":"\\ud83d"}}]}', "[DONE]")
 
-    assert read_events(edited("zai", wire).decode())[0]["choices"][0]["delta"] == {"content": "\ud83d"}
+    assert read_events(edited("zai", wire).decode())[0]["choices"][0]["delta"]["content"] == "\ud83d"

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from gateway.attempt import MAX_ERROR_BODY_BYTES, MAX_HEAD_BYTES, MAX_PROVIDER_MESSAGE_CHARS
 from gateway.circuits import FAILURES_TO_OPEN
 from gateway.failover import MAX_ATTEMPTS
+from gateway.judging import AGAIN_AFTER_MS
 from gateway.ports import UpstreamFailed, UpstreamSilent
+from gateway.replies import MAX_ERROR_BODY_BYTES, MAX_HEAD_BYTES, MAX_PROVIDER_MESSAGE_CHARS
 from gateway.sse import MAX_EVENT_BYTES
 from tests.unit.gateway.catalogues import catalogue, model, target, two_targets, whole_answer
 from tests.unit.gateway.fakes import Answer, FakePorts, chat
@@ -27,7 +28,8 @@ async def ask_two(
     ports = FakePorts(catalogue=two_targets(provider))
     ports.upstream.answer(provider, first)
     ports.upstream.answer("mirror", Reply(pieces=[CONTENT]) if stream else json_reply(whole_answer("from the mirror")))
-    return await chat(ports, stream=stream), ports
+    # One that does not think is asked for JSON where the caller wants JSON.
+    return await chat(ports, stream=stream, thinking={"type": "disabled"}), ports
 
 
 async def ask_one(reply: Reply | UpstreamFailed, *, stream: bool = False) -> tuple[Answer, FakePorts]:
@@ -67,9 +69,9 @@ FAILS_STREAM: list[tuple[str, list[Piece]]] = [
     ("empty_answer", [ROLE_ONLY, events(deepseek({}, "stop"), "[DONE]")]),
     ("empty_answer", [ROLE_ONLY, events(deepseek({}, "stop"))]),
     ("empty_answer", [events("[DONE]")]),
-    ("server_error", [events(ERROR, "[DONE]")]),
-    ("server_error", [ROLE_ONLY, events(ERROR)]),
-    ("server_error", [events(ERROR)[:-2]]),
+    ("overloaded", [events(ERROR, "[DONE]")]),
+    ("overloaded", [ROLE_ONLY, events(ERROR)]),
+    ("overloaded", [events(ERROR)[:-2]]),
     ("server_error", [events(compact({"error": "text"}))]),
     ("malformed_answer", [events("oops")]),
     ("malformed_answer", [events("[1]")]),
@@ -186,7 +188,7 @@ async def test_a_provider_without_a_key_of_ours_is_passed_over() -> None:
 async def test_one_target_that_is_only_busy_decides_what_the_caller_is_told() -> None:
     ports = FakePorts(catalogue=two_targets("deepseek"))
     ports.upstream.answer("deepseek", Reply(status=429))
-    ports.upstream.answer("mirror", Reply(status=502))
+    ports.upstream.answer("mirror", Reply(status=404))
 
     answer = await chat(ports)
 
@@ -194,9 +196,9 @@ async def test_one_target_that_is_only_busy_decides_what_the_caller_is_told() ->
     lines = answer.error()["metadata"]["attempts"]
     assert [(line["provider"], line["outcome"], line["status"]) for line in lines] == [
         ("deepseek", "rate_limit", 429),
-        ("mirror", "server_error", 502),
+        ("mirror", "model_missing", 404),
     ]
-    assert answer.attempts() == [("deepseek", "rate_limit"), ("mirror", "server_error")]
+    assert answer.attempts() == [("deepseek", "rate_limit"), ("mirror", "model_missing")]
 
 
 async def test_a_request_at_fault_is_given_up_after_other_failures() -> None:
@@ -225,12 +227,12 @@ async def test_a_long_message_of_a_provider_is_cut() -> None:
 
 async def test_a_failed_call_costs_nothing_and_leaves_no_hold() -> None:
     for stream in (False, True):
-        answer, ports = await ask_one(UpstreamFailed("refused"), stream=stream)
+        answer, ports = await ask_one(Reply(status=404), stream=stream)
 
         [record] = ports.records()
         assert answer.status == 502
         assert (record.state, record.cost_nano_usd, record.price_row) == ("failed", 0, None)
-        assert [attempt.outcome for attempt in record.attempts] == ["connect_error"]
+        assert [attempt.outcome for attempt in record.attempts] == ["model_missing"]
         assert (record.provider, record.served_model) == (None, None)
         assert ports.open_holds() == 0
 
@@ -251,7 +253,7 @@ async def test_all_attempts_together_end_before_the_hold_does() -> None:
     answer = await chat(ports)
 
     assert ports.clock.now_ms - ports.records()[0].started_at_ms == 600_000
-    assert answer.attempts() == [("mirror", "server_error"), ("mirror", "timeout"), ("mirror", "timeout")]
+    assert answer.attempts() == [("mirror", "server_error"), ("mirror", "timeout")]
     assert len(ports.upstream.calls) == 2
     assert ports.records()[0].state == "failed"
 
@@ -284,6 +286,41 @@ async def test_a_single_500_is_asked_of_the_same_target_once_more() -> None:
     assert answer.json()["choices"][0]["message"]["content"] == "after all"
     assert answer.attempts() == [("deepseek", "server_error"), ("deepseek", "ok")]
     assert len(ports.records()) == 1
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        UpstreamFailed("refused"),
+        UpstreamSilent("late"),
+        Reply(status=502),
+        Reply(status=503),
+        Reply(pieces=[b"<html>"]),
+        json_reply({}),
+        Reply(pieces=[b'{"choices":', UpstreamFailed("reset")]),
+    ],
+)
+async def test_a_fault_that_may_pass_is_tried_once_more_at_the_last_target(reply: Reply | UpstreamFailed) -> None:
+    ports = FakePorts()
+    ports.upstream.answer("deepseek", reply, json_reply(whole_answer()))
+    began_ms = ports.clock.now_ms
+
+    answer = await chat(ports)
+
+    assert [outcome == "ok" for _, outcome in answer.attempts()] == [False, True]
+    assert ports.clock.now_ms - began_ms == AGAIN_AFTER_MS
+    assert [record.state for record in ports.records()] == ["complete"]
+
+
+async def test_the_last_target_is_not_asked_a_third_time() -> None:
+    ports = FakePorts(catalogue=two_targets("deepseek"))
+    ports.upstream.answer("deepseek", Reply(status=502))
+    ports.upstream.answer("mirror", Reply(status=502), Reply(status=500), json_reply(whole_answer()))
+
+    answer = await chat(ports)
+
+    assert answer.attempts() == [("deepseek", "server_error"), ("mirror", "server_error"), ("mirror", "server_error")]
+    assert answer.status == 502
 
 
 async def test_a_target_that_answers_500_twice_is_left() -> None:

@@ -1,11 +1,15 @@
 """Every reader of ``Fields`` takes what fits and refuses the rest by name, without showing the value."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gateway.fields import MAX_INTEGER, FieldError, Fields
+from gateway.fields import MAX_DEPTH, MAX_INTEGER, FieldError, Fields, parse_json
+from tests.unit.gateway.test_metering import MODEST
 
 Read = Callable[[Fields], object]
 
@@ -109,3 +113,32 @@ def test_json_objects_are_parsed(text: str | bytes) -> None:
 def test_other_texts_are_refused(text: str | bytes) -> None:
     with pytest.raises(FieldError, match=r"^record: not"):
         Fields.parse(text, "record")
+
+
+def nested(depth: int) -> str:
+    return "[" * depth + "]" * depth
+
+
+def test_json_may_lie_as_deep_as_the_limit_and_no_deeper() -> None:
+    assert parse_json(nested(MAX_DEPTH), "text") is not None
+    for text in (nested(MAX_DEPTH + 1), nested(100_000), "[" * 100_000, '{"a":' * 100_000, nested(200).encode()):
+        with pytest.raises(FieldError, match="text: too deep"):
+            parse_json(text, "text")
+
+
+def test_many_brackets_side_by_side_or_in_a_text_are_not_deep() -> None:
+    values = [{}, [], "[" * 500, '\\"' + "{" * 500, {"a": [[]]}] * 200
+
+    assert parse_json(json.dumps(values), "text") == values
+
+
+@MODEST
+@given(st.recursive(st.none() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+def test_json_within_the_limit_is_read_as_it_was_written(value: object) -> None:
+    assert parse_json(json.dumps([value] * (MAX_DEPTH + 1)), "text") == [value] * (MAX_DEPTH + 1)
+
+
+@pytest.mark.parametrize("text", ["", "{", "nul", b"\xff", '"' + "[" * 500])
+def test_what_is_not_json_is_refused(text: str | bytes) -> None:
+    with pytest.raises(FieldError):
+        parse_json(text, "text")

@@ -1,6 +1,7 @@
 """The hold covers the worst case, a smaller wallet clamps the answer, and the caller is told."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,14 +16,16 @@ from gateway.holds import (
     TEMPLATE_TOKENS,
     TEMPLATE_TOKENS_PER_MESSAGE,
     Bound,
-    affordable_output,
+    affordable,
     bound_of,
+    least_case,
     worst_case,
 )
-from gateway.money import NanoUsd
+from gateway.money import NanoUsd, format_usd
 from gateway.pricing import charge
+from gateway.reading import MAX_CHOICES, read_call
 from gateway.records import KeyLimits, Peak, PriceRow, Usage
-from gateway.routing import MAX_CHOICES, Call, Candidate, read_call, resolve
+from gateway.routing import Call, Candidate, resolve
 from tests.unit.gateway.catalogues import (
     API_KEY,
     CHAT,
@@ -60,8 +63,8 @@ def call_of(**fields: Any) -> Call:
 
 def candidates_of(call: Call, *rows: PriceRow, image_tokens: int = 0) -> tuple[Candidate, ...]:
     targets = [target("mirror", f"open-{number}", row) for number, row in enumerate(rows or (FLAT,))]
-    served = model("deepseek-chat", *targets, image_tokens=image_tokens)
-    return resolve(call, catalogue(served))
+    models = [model(name, *targets, image_tokens=image_tokens) for name in call.models]
+    return resolve(call, catalogue(*models))
 
 
 @st.composite
@@ -95,48 +98,87 @@ def bounds(draw: st.DrawFn) -> Bound:
     )
 
 
-def candidates_with(rows: list[PriceRow]) -> list[Candidate]:
+@st.composite
+def candidate_lists(draw: st.DrawFn) -> list[Candidate]:
+    """Up to three targets, each with its own prices and its own limit of the output."""
+    rows = draw(st.lists(price_rows(), min_size=1, max_size=3))
+    limits = [draw(st.integers(1, 10_000)) for _ in rows]
     return [
-        Candidate(model=served, target=served.targets[0], provider=PROVIDERS["mirror"], price=row)
-        for row in rows
-        for served in [model("m", target("mirror", "m", row))]
+        Candidate(
+            model=model("m", target("mirror", "m", row)),
+            target=replace(target("mirror", "m", row), max_output_tokens=limit),
+            provider=PROVIDERS["mirror"],
+            price=row,
+        )
+        for row, limit in zip(rows, limits, strict=True)
     ]
 
 
-@MODEST
-@given(st.lists(price_rows(), min_size=1, max_size=3), bounds(), st.integers(0, 7 * DAY_MS), st.data())
-def test_the_worst_case_bounds_every_charge_within_the_bound(
-    rows: list[PriceRow], bound: Bound, later_ms: int, data: st.DataObject
-) -> None:
-    prompt = data.draw(st.integers(0, bound.input_tokens))
-    used = Usage(
-        prompt_tokens=prompt,
-        cached_tokens=data.draw(st.integers(0, prompt)),
-        completion_tokens=data.draw(st.integers(0, bound.output_tokens * bound.choices)),
-        reasoning_tokens=0,
+def dearest_charge(bound: Bound, candidate: Candidate, *, output_tokens: int, at_ms: int) -> int:
+    """What a candidate costs that uses all it may, as an input of any size."""
+    completion = min(output_tokens, candidate.max_output_tokens) * bound.choices
+    prompts = {0, bound.input_tokens, *(tier.up_to_input_tokens or 0 for tier in candidate.price.tiers)}
+    return max(
+        charge(candidate.price, usage_of(prompt, cached, completion), at_ms=at_ms)
+        for prompt in prompts
+        if prompt <= bound.input_tokens
+        for cached in (0, prompt)
     )
 
-    most = worst_case(bound, candidates_with(rows), output_tokens=bound.output_tokens, at_ms=NOW_MS + later_ms)
 
-    assert all(charge(row, used, at_ms=NOW_MS + later_ms) <= most for row in rows)
+def usage_of(prompt: int, cached: int, completion: int) -> Usage:
+    return Usage(prompt_tokens=prompt, cached_tokens=cached, completion_tokens=completion, reasoning_tokens=0)
 
 
 @MODEST
-@given(st.lists(price_rows(), min_size=1, max_size=3), bounds(), st.data())
-def test_the_affordable_output_costs_at_most_what_was_granted_and_one_token_more_costs_more(
-    rows: list[PriceRow], bound: Bound, data: st.DataObject
+@given(candidate_lists(), bounds(), st.integers(0, 7 * DAY_MS), st.data())
+def test_the_worst_case_bounds_every_charge_within_the_bound(
+    candidates: list[Candidate], bound: Bound, later_ms: int, data: st.DataObject
 ) -> None:
-    candidates = candidates_with(rows)
-    least = worst_case(bound, candidates, output_tokens=min(LEAST_OUTPUT_TOKENS, bound.output_tokens), at_ms=NOW_MS)
+    candidate = data.draw(st.sampled_from(candidates))
+    prompt = data.draw(st.integers(0, bound.input_tokens))
+    most_output = min(bound.output_tokens, candidate.max_output_tokens) * bound.choices
+    used = usage_of(prompt, data.draw(st.integers(0, prompt)), data.draw(st.integers(0, most_output)))
+
+    most = worst_case(bound, candidates, output_tokens=bound.output_tokens, at_ms=NOW_MS + later_ms)
+
+    assert charge(candidate.price, used, at_ms=NOW_MS + later_ms) <= most
+
+
+@MODEST
+@given(candidate_lists(), bounds(), st.data())
+def test_whoever_is_left_can_be_paid_by_what_was_granted_and_one_token_more_could_not(
+    candidates: list[Candidate], bound: Bound, data: st.DataObject
+) -> None:
+    least = least_case(bound, candidates, at_ms=NOW_MS)
     wanted = worst_case(bound, candidates, output_tokens=bound.output_tokens, at_ms=NOW_MS)
     granted = NanoUsd(data.draw(st.integers(least, max(least, wanted - 1))))
 
-    output = affordable_output(bound, candidates, granted=granted, at_ms=NOW_MS)
+    left, output = affordable(bound, candidates, granted=granted, at_ms=NOW_MS)
 
-    if granted < wanted:
-        assert min(LEAST_OUTPUT_TOKENS, bound.output_tokens) <= output < bound.output_tokens
-        assert worst_case(bound, candidates, output_tokens=output, at_ms=NOW_MS) <= granted
-        assert worst_case(bound, candidates, output_tokens=output + 1, at_ms=NOW_MS) > granted
+    assert bound.least_output_tokens <= output <= bound.output_tokens
+    assert worst_case(bound, left, output_tokens=output, at_ms=NOW_MS) <= granted
+    assert all(dearest_charge(bound, candidate, output_tokens=output, at_ms=NOW_MS) <= granted for candidate in left)
+    if output < bound.output_tokens:
+        assert worst_case(bound, left[:1], output_tokens=output + 1, at_ms=NOW_MS) > granted
+
+
+@MODEST
+@given(candidate_lists(), bounds(), st.data())
+def test_the_first_that_can_be_paid_decides_the_length_and_only_those_that_are_dearer_are_left_out(
+    candidates: list[Candidate], bound: Bound, data: st.DataObject
+) -> None:
+    least = least_case(bound, candidates, at_ms=NOW_MS)
+    granted = NanoUsd(data.draw(st.integers(least, 2 * least + 1_000)))
+
+    left, output = affordable(bound, candidates, granted=granted, at_ms=NOW_MS)
+
+    def costs(candidate: Candidate, output_tokens: int) -> int:
+        return worst_case(bound, [candidate], output_tokens=output_tokens, at_ms=NOW_MS)
+
+    payable = [candidate for candidate in candidates if costs(candidate, bound.least_output_tokens) <= granted]
+    assert left[0] is payable[0]
+    assert [candidate for candidate in candidates if costs(candidate, output) <= granted] == list(left)
 
 
 def test_every_byte_of_the_body_may_be_a_token_and_each_message_brings_its_template() -> None:
@@ -243,6 +285,81 @@ async def test_a_bound_above_the_model_s_is_lowered_and_said() -> None:
 
     assert ports.upstream.documents()[0]["max_tokens"] == 8_192
     assert answer.headers["x-haotokai-max-tokens"] == "8192"
+
+
+DEAR = price_row("dear", [(None, rates(input_price=10**7, cached=10**7, output=10**8))])
+TWO_MODELS = {"model": "m0", "models": ["m0", "m1"]}
+FREE = price_row("free", [(None, rates(input_price=0, cached=0, output=0))])
+
+
+async def ask_models(
+    balance_nano_usd: int, *served: tuple[str, PriceRow], answers: int = 3, **more: Any
+) -> tuple[Answer, FakePorts]:
+    """A call for several models, each at a provider of its own, where only so much is there; the first ones fail."""
+    names = [f"m{number}" for number in range(len(served))]
+    models = [model(name, target(where, name, row)) for name, (where, row) in zip(names, served, strict=True)]
+    ports = FakePorts(catalogue=catalogue(*models), balance_usd=0)
+    ports.grant(balance_nano_usd, name="more")
+    for where, _ in served[:-1]:
+        ports.upstream.answer(where, *(Reply(status=502) for _ in range(answers)))
+    used = {"prompt_tokens": 100, "completion_tokens": more.get("max_tokens", 10), "total_tokens": 200}
+    ports.upstream.answer(served[-1][0], *(json_reply(whole_answer(usage=used)) for _ in range(answers)))
+    return await chat(ports, model=names[0], models=names, **more), ports
+
+
+async def test_a_dear_fallback_that_the_wallet_cannot_pay_is_left_out_and_shortens_nothing() -> None:
+    enough = 2 * worst(call_of(max_tokens=100, **TWO_MODELS), (FLAT,))
+
+    answer, ports = await ask_models(enough, ("mirror", FLAT), ("zai", DEAR), max_tokens=100)
+
+    assert set(ports.upstream.names()) == {"mirror"}
+    assert ports.upstream.documents()[0]["max_tokens"] == 100
+    assert "x-haotokai-max-tokens" not in answer.headers
+    assert set(answer.attempts()) == {("mirror", "server_error")}
+    assert ports.open_holds() == 0
+
+
+async def test_a_dear_model_that_the_wallet_cannot_pay_leaves_the_call_to_a_cheaper_one() -> None:
+    enough = 2 * worst(call_of(max_tokens=100, **TWO_MODELS), (FLAT,))
+
+    answer, ports = await ask_models(enough, ("zai", DEAR), ("mirror", FLAT), max_tokens=100)
+
+    assert (answer.status, ports.upstream.names()) == (200, ["mirror"])
+    assert answer.headers["x-haotokai-model"] == "m1"
+
+
+async def test_a_free_fallback_needs_no_balance() -> None:
+    answer, ports = await ask_models(0, ("zai", DEAR), ("mirror", FREE), max_tokens=100)
+
+    assert (answer.status, ports.upstream.names()) == (200, ["mirror"])
+
+
+async def test_a_failover_to_a_dearer_model_spends_no_more_than_was_held() -> None:
+    balance = worst(call_of(max_tokens=100, **TWO_MODELS), (DEAR,)) + 1_000
+
+    answer, ports = await ask_models(balance, ("deepseek", FLAT), ("mirror", DEAR), max_tokens=100)
+
+    [record] = ports.records()
+    assert answer.attempts()[-1] == ("mirror", "ok")
+    assert record.price_row == "dear"
+    assert 0 < record.cost_nano_usd <= balance
+
+
+async def test_a_wallet_that_can_pay_none_of_the_models_is_told_what_the_cheapest_needs() -> None:
+    answer, ports = await ask_models(1_000, ("zai", DEAR), ("mirror", FLAT), max_tokens=100)
+
+    least = worst(call_of(max_tokens=100, **TWO_MODELS), (FLAT,)) - 600 * (100 - LEAST_OUTPUT_TOKENS)
+    assert (answer.status, ports.upstream.calls) == (402, [])
+    assert answer.error()["metadata"]["needed_usd"] == format_usd(NanoUsd(least))
+
+
+async def test_a_target_that_gives_less_than_its_model_is_held_for_what_it_gives() -> None:
+    short = replace(target("mirror", "m", FLAT), max_output_tokens=10)
+    call = call_of()
+
+    [candidate] = resolve(call, catalogue(model("deepseek-chat", short)))
+
+    assert bound_of(call, [candidate]).output_tokens == 10
 
 
 async def test_a_call_without_a_bound_gets_none_from_a_full_wallet() -> None:

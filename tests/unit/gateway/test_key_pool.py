@@ -1,6 +1,8 @@
 """Which of the operator's keys is used next."""
 
-from gateway.key_pool import KeyPool
+import pytest
+
+from gateway.key_pool import MAX_RESTING, KeyPool
 
 
 def test_keys_are_used_in_turn() -> None:
@@ -25,6 +27,26 @@ def test_where_all_rest_the_one_that_is_free_first_is_used() -> None:
     pool.rest("b", until_ms=200)
 
     assert pool.keys("a,b", now_ms=100) == ("b",)
+
+
+def test_all_keys_that_do_not_rest_are_there_to_be_tried() -> None:
+    pool = KeyPool()
+
+    assert all(sorted(pool.keys("a,b,c", now_ms=0)) == ["a", "b", "c"] for _ in range(3))
+
+
+@pytest.mark.parametrize("secret", ["", " ", ",", " , "])
+def test_a_secret_without_keys_has_none(secret: str) -> None:
+    assert KeyPool().keys(secret, now_ms=0) == ()
+
+
+def test_no_more_keys_rest_than_the_limit() -> None:
+    pool = KeyPool()
+
+    for number in range(MAX_RESTING + 1):
+        pool.rest(f"k{number}", until_ms=100)
+
+    assert pool.keys(f"k0,k1,k{MAX_RESTING}", now_ms=0) == ("k0",)
 
 
 def test_a_single_key_is_used_whether_it_rests_or_not() -> None:

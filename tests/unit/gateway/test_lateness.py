@@ -5,8 +5,7 @@ import json
 
 import pytest
 
-from gateway.completion import COMMIT_WAIT_MS
-from gateway.lateness import HEARTBEAT, HEARTBEAT_MS
+from gateway.lateness import COMMIT_WAIT_MS, HEARTBEAT, HEARTBEAT_MS
 from gateway.ports import UpstreamCall, UpstreamFailed, UpstreamReply, UpstreamSilent
 from tests.unit.gateway.catalogues import two_targets
 from tests.unit.gateway.fakes import FakePorts, chat
@@ -48,7 +47,7 @@ async def test_what_was_tried_is_told_in_a_comment_before_a_late_answer() -> Non
 
 
 async def test_a_refusal_that_comes_late_is_the_last_event_and_there_is_no_end_mark() -> None:
-    ports = late_ports(Reply(status=503), times=1)
+    ports = late_ports(Reply(status=503), Reply(status=503), times=1)
 
     answer = await chat(ports, stream=True)
 
@@ -105,8 +104,8 @@ async def ask_whole(
         ([BEGUN, UpstreamFailed("reset")], "connect_error"),
         ([BEGUN, UpstreamSilent("late")], "timeout"),
         ([BEGUN, events("oops")], "malformed_answer"),
-        ([BEGUN, events(ERROR)], "server_error"),
-        ([BEGUN, events(deepseek({}, "insufficient_system_resource"), "[DONE]")], "cut_stream"),
+        ([BEGUN, events(ERROR)], "overloaded"),
+        ([BEGUN, events(deepseek({}, "insufficient_system_resource"), "[DONE]")], "overloaded"),
     ],
 )
 async def test_a_whole_answer_is_asked_of_the_next_target_where_one_breaks(pieces: list[Piece], cause: str) -> None:

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from gateway.records import Peak
-from tests.unit.gateway.catalogues import CATALOGUE, FLAT, NOW_MS, catalogue, model, rates, target
+from gateway.records import Peak, TargetHealth
+from tests.unit.gateway.catalogues import CATALOGUE, FLAT, NOW_MS, catalogue, model, price_row, rates, target
 from tests.unit.gateway.fakes import FakePorts, ask
 
 
@@ -51,6 +51,26 @@ async def test_a_model_without_a_price_in_force_shows_none() -> None:
     ports = FakePorts(catalogue=catalogue(model("m", target("deepseek", "d", later))))
 
     assert (await ask(ports, "GET", "/v1/models/m")).json()["price"] is None
+
+
+async def test_each_target_is_shown_in_order_with_its_own_limits_price_and_health() -> None:
+    dear = price_row("dear", [(None, rates(input_price=10**6, cached=10**6, output=10**7))])
+    second = replace(target("zai", "z", dear), context_length=1_000, max_output_tokens=100)
+    health = TargetHealth(provider="zai", model="z", health="degraded", first_event_ms=800, tokens_per_second=None)
+    served = replace(catalogue(model("m", target("deepseek", "d"), second)), health={("zai", "z"): health})
+
+    first, other = (await ask(FakePorts(catalogue=served), "GET", "/v1/models/m")).json()["targets"]
+
+    assert (first["provider"], first["model"], first["context_length"], first["max_output_tokens"]) == (
+        "deepseek",
+        "d",
+        131_072,
+        8_192,
+    )
+    assert (first["price"]["row"], first["health"]) == ("flat", None)
+    assert (other["provider"], other["context_length"], other["max_output_tokens"]) == ("zai", 1_000, 100)
+    assert other["price"]["output"] == "10.00"
+    assert other["health"] == {"state": "degraded", "first_event_ms": 800, "tokens_per_second": None}
 
 
 async def test_a_model_that_does_not_exist_is_not_found() -> None:

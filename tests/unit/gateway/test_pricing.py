@@ -8,8 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.money import PicoUsd
-from gateway.pricing import charge, most_it_can_cost, rates_for, row_in_force
+from gateway.money import NanoUsd, PicoUsd
+from gateway.pricing import (
+    charge,
+    charged_rates,
+    most_it_can_cost,
+    output_tokens_within,
+    rates_for,
+    row_in_force,
+)
 from gateway.records import Peak, PriceRow, Rates, Tier, Usage
 
 
@@ -116,6 +123,22 @@ def test_a_margin_is_added_before_the_one_rounding() -> None:
 
     assert charge(row(dear), usage(3, 0, 0), at_ms=0) == 0
     assert charge(row(dear, margin=1_200), usage(3, 0, 0), at_ms=0) == 1
+
+
+@pytest.mark.parametrize(
+    ("margin", "expected"), [(0, (100, 200, 300)), (1, (101, 201, 301)), (10_000, (200, 400, 600))]
+)
+def test_rates_to_compare_by_have_the_margin_and_are_never_too_low(margin: int, expected: tuple[int, int, int]) -> None:
+    assert charged_rates(row(margin=margin), input_tokens=1, at_ms=0) == rates(*expected)
+
+
+@pytest.mark.parametrize(("nano_usd", "is_payable"), [(0, False), (9, False), (10, True)])
+def test_output_that_costs_nothing_has_no_bound_once_the_input_can_be_paid(nano_usd: int, is_payable: bool) -> None:
+    free_output = row(Tier(up_to_input_tokens=None, rates=rates(1_000, 0, 0)))
+
+    within = output_tokens_within(free_output, NanoUsd(nano_usd), input_tokens=10, at_ms=0)
+
+    assert within > 10**12 if is_payable else within < 0
 
 
 def test_nothing_used_costs_nothing() -> None:

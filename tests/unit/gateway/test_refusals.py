@@ -9,7 +9,6 @@ import pytest
 from gateway.completion import MAX_BODY_BYTES, MAX_IDEMPOTENCY_KEY_CHARS
 from gateway.credentials import make_api_key
 from gateway.money import NanoUsd
-from gateway.ports import UpstreamFailed
 from gateway.records import KeyLimits
 from gateway.settling import SETTLE_TRIES
 from gateway.wallet import grant, revoke
@@ -27,7 +26,7 @@ from tests.unit.gateway.catalogues import (
     whole_answer,
 )
 from tests.unit.gateway.fakes import Answer, FakePorts, ask, chat, working_ports
-from tests.unit.gateway.upstreams import json_reply
+from tests.unit.gateway.upstreams import Reply, json_reply
 from tests.unit.gateway.wallets import grant_of
 
 OTHER_KEY = make_api_key(bytes(32))
@@ -235,7 +234,7 @@ async def test_a_request_that_was_answered_is_not_answered_or_charged_again() ->
 
 async def test_a_request_that_failed_can_be_sent_again_under_its_key() -> None:
     ports, headers = FakePorts(), {"idempotency-key": "once"}
-    ports.upstream.answer("deepseek", UpstreamFailed("refused"), json_reply(whole_answer()))
+    ports.upstream.answer("deepseek", Reply(status=404), json_reply(whole_answer()))
 
     statuses = [(await chat(ports, headers=headers)).status for _ in range(2)]
 

@@ -194,13 +194,14 @@ async def test_comments_before_the_answer_reach_the_caller() -> None:
     assert answer.text.startswith(": keep-alive\n\n: keep-alive\n\ndata: ")
 
 
-async def test_a_native_stream_reaches_the_caller_byte_for_byte() -> None:
+async def test_what_needs_no_change_reaches_the_caller_byte_for_byte() -> None:
     for name in ("deepseek-text", "deepseek-tool-call", "deepseek-crlf"):
         native = shape(name)
+        unchanged = native.wire[: native.wire.index(b'"usage":{')].rpartition(b"data:")[0]
 
         answer, _, _ = await stream(native.dialect, *in_pieces(native.wire, 40, 300))
 
-        assert answer.text.encode() == native.wire
+        assert answer.text.encode().startswith(unchanged)
 
 
 async def test_the_attempts_stand_in_a_stream_s_headers() -> None:

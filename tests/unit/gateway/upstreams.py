@@ -5,11 +5,10 @@ A piece is bytes, a pause, or the exception with which the body breaks.
 
 import copy
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.metering import StreamMeter
 from gateway.ports import (
     BodyTooLarge,
     Document,
@@ -17,7 +16,6 @@ from gateway.ports import (
     NotJson,
     OpaqueBody,
     Relay,
-    StreamFacts,
     UpstreamCall,
     UpstreamFailed,
     UpstreamReply,
@@ -122,7 +120,8 @@ class Reply:
 
 
 def json_reply(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
-    return Reply(pieces=[json.dumps(value, ensure_ascii=False).encode()], status=status, headers=headers or {})
+    headers = {"content-type": "application/json", **(headers or {})}
+    return Reply(pieces=[json.dumps(value, ensure_ascii=False).encode()], status=status, headers=headers)
 
 
 class ScriptedReply:
@@ -154,13 +153,11 @@ class ScriptedReply:
                     raise failure
         return None
 
-    def relay_native(
-        self, head: bytes, *, rest: bytes, idle_timeout_ms: int, end: Callable[[StreamFacts], bytes]
-    ) -> Relay:
-        return ScriptedRelay(self, head, rest, idle_timeout_ms, PassThrough(end))
+    async def gather(self, *, idle_timeout_ms: int) -> bytes | None:
+        return await self.read(timeout_ms=idle_timeout_ms)
 
-    def relay_edited(self, head: bytes, *, rest: bytes, edit: Edit, idle_timeout_ms: int) -> Relay:
-        return ScriptedRelay(self, head, rest, idle_timeout_ms, edit)
+    def relay(self, head: bytes, *, edit: Edit, idle_timeout_ms: int) -> Relay:
+        return ScriptedRelay(self, head, edit, idle_timeout_ms)
 
     def close(self) -> None:
         self._reply.closed = True
@@ -172,45 +169,27 @@ class ScriptedReply:
         return body
 
 
-@dataclass(slots=True)
-class PassThrough:
-    """The Edit that changes nothing: what the native way does."""
-
-    ending: Callable[[StreamFacts], bytes]
-
-    def feed(self, chunk: bytes) -> bytes:
-        return chunk
-
-    def end(self, facts: StreamFacts) -> bytes:
-        return self.ending(facts)
-
-
 class ScriptedRelay:
-    """The Relay port: carries the stream to its end when its facts are awaited; ``output`` is what the caller gets."""
+    """The Relay port: carries the stream to its end when that is awaited; ``output`` is what the caller gets."""
 
-    def __init__(self, reply: ScriptedReply, head: bytes, rest: bytes, idle_timeout_ms: int, edit: Edit) -> None:
+    def __init__(self, reply: ScriptedReply, head: bytes, edit: Edit, idle_timeout_ms: int) -> None:
         self.body = OpaqueBody(self)
         self.output = edit.feed(head)
         self._reply = reply
         self._idle_timeout_ms = idle_timeout_ms
         self._edit = edit
-        self._meter = StreamMeter()
-        self._meter.feed(rest)
 
-    async def facts(self) -> StreamFacts:
+    async def ended(self) -> bool:
         silent = False
         try:
-            while (piece := await self._reply.read(timeout_ms=self._idle_timeout_ms)) is not None:
-                self._meter.feed(piece)
+            while not self._edit.is_over and (piece := await self._reply.read(timeout_ms=self._idle_timeout_ms)):
                 self.output += self._edit.feed(piece)
-            self._meter.end()
         except UpstreamSilent:
             silent = True
         except UpstreamFailed:
             pass
-        facts = self._meter.facts(silent=silent)
-        self.output += self._edit.end(facts)
-        return facts
+        self.output += self._edit.end(silent=silent)
+        return True
 
 
 class Upstream:

@@ -1,145 +1,219 @@
-"""What a provider takes of OpenAI's parameters: each passes as it is, is left out because that changes nothing, or is
-refused with the reason. Nothing is changed in silence."""
+"""What a provider does with one parameter of a request: take it, leave it out without a difference, or not take it.
 
-from collections.abc import Callable, Collection, Mapping
+A table, parameter by parameter, belongs to each provider; what is not in its table is refused. Never is a value
+changed to one that the provider would take.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-MAX_SEED = 2**53 - 1
-"""A larger integer would change on its way through a JSON number."""
+from gateway.errors import InvalidRequest, UnsupportedParameter
+from gateway.fields import MAX_INTEGER
+from gateway.ports import Document
 
-Reason = str | None
+OWN = frozenset(
+    {
+        "model",
+        "models",
+        "provider",
+        "messages",
+        "tools",
+        "stream",
+        "stream_options",
+        "max_tokens",
+        "max_completion_tokens",
+    }
+)
+"""What the gateway reads itself: it writes these anew for each provider, takes them off, or looks into them apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """``refuse`` gives the reason why a value cannot be had, or None; ``sent``: whether the provider is told of it."""
+    """``takes`` says in words what ``accepts`` tells. What is not sent makes no difference to the answer."""
 
-    refuse: Callable[[Any], Reason]
-    sent: bool = True
-
-
-def _is_one_of(value: Any, values: tuple[Any, ...]) -> bool:
-    return any(value == item and isinstance(value, bool) == isinstance(item, bool) for item in values)
+    takes: str
+    accepts: Callable[[Any], bool]
+    sends: bool = True
 
 
-def _shown(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else repr(value) if isinstance(value, str) else str(value)
+Table = Mapping[str, Parameter]
 
 
-def anything() -> Parameter:
-    """It passes; what is wrong with it the provider says."""
-    return Parameter(refuse=lambda _: None)
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def left_out() -> Parameter:
-    """It has no effect on an answer, so the provider is not told."""
-    return Parameter(refuse=lambda _: None, sent=False)
+PASSES = Parameter(takes="any value", accepts=lambda _: True)
+NO_EFFECT = Parameter(takes="any value", accepts=lambda _: True, sends=False)
+
+
+def between(low: float, high: float) -> Parameter:
+    """Numbers from ``low`` to ``high``."""
+    return Parameter(takes=f"{low} to {high}", accepts=lambda value: low <= value <= high)
+
+
+def above(low: float, high: float) -> Parameter:
+    """Numbers above ``low`` and up to ``high``."""
+    return Parameter(takes=f"above {low} to {high}", accepts=lambda value: low < value <= high)
+
+
+def below(low: float, high: float) -> Parameter:
+    """Numbers from ``low`` to below ``high``."""
+    return Parameter(takes=f"{low} to below {high}", accepts=lambda value: low <= value < high)
+
+
+def one_of(*values: str) -> Parameter:
+    return Parameter(takes=", ".join(values), accepts=lambda value: value in values)
 
 
 def only(*values: Any) -> Parameter:
-    """What the provider does anyway: these values are left out, and all others refused."""
-    shown = " or ".join(map(_shown, values))
-    return Parameter(refuse=lambda value: None if _is_one_of(value, values) else f"can only be {shown}", sent=False)
+    """What the provider does anyway: these values need not be sent, and there are no others."""
+    return Parameter(
+        takes=" or ".join(map(_word, values)) + " only",
+        accepts=lambda value: any(value == known for known in values),
+        sends=False,
+    )
 
 
-def one_of(*values: Any) -> Parameter:
-    shown = ", ".join(map(_shown, values))
-    return Parameter(refuse=lambda value: None if _is_one_of(value, values) else f"must be one of {shown}")
+def formats(*kinds: str) -> Parameter:
+    """A ``response_format``, by its type."""
+    return Parameter(takes=", ".join(kinds), accepts=lambda value: value.get("type") in kinds)
 
 
-def number(low: float, high: float, *, above: bool = False, below: bool = False) -> Parameter:
-    """A number from ``low`` to ``high``; ``above`` and ``below`` leave the ends themselves out."""
+def stops(most: int, *, most_bytes: int | None = None) -> Parameter:
+    """One text at which to stop, or up to ``most``, each of up to ``most_bytes``."""
 
-    def refuse(value: Any) -> Reason:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return "must be a number"
-        if value < low or (above and value == low):
-            return f"must be {'above' if above else 'at least'} {low:g}"
-        if value > high or (below and value == high):
-            return f"must be {'below' if below else 'at most'} {high:g}"
-        return None
-
-    return Parameter(refuse=refuse)
-
-
-def integer(low: int, high: int) -> Parameter:
-    def refuse(value: Any) -> Reason:
-        return None if type(value) is int and low <= value <= high else f"must be an integer from {low} to {high}"
-
-    return Parameter(refuse=refuse)
-
-
-def stops(most: int, *, longest_bytes: int | None = None) -> Parameter:
-    """Stop texts: one, or a list of so many."""
-
-    def refuse(value: Any) -> Reason:
+    def accepts(value: Any) -> bool:
         texts = [value] if isinstance(value, str) else value
-        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            return "must be a text or a list of texts"
-        if len(texts) > most:
-            return f"may have at most {most} texts"
-        if longest_bytes is not None and any(len(text.encode(errors="replace")) > longest_bytes for text in texts):
-            return f"may have at most {longest_bytes} bytes in each text"
-        return None
+        return len(texts) <= most and all(most_bytes is None or len(text.encode()) <= most_bytes for text in texts)
 
-    return Parameter(refuse=refuse)
+    size = "" if most_bytes is None else f" of {most_bytes} bytes"
+    return Parameter(takes=f"up to {most}{size}", accepts=accepts)
 
 
-def formats(*types: str) -> Parameter:
-    """``response_format`` of these types."""
-
-    def refuse(value: Any) -> Reason:
-        kind = value.get("type") if isinstance(value, Mapping) else None
-        return None if kind in types else f"must have one of the types {', '.join(types)}"
-
-    return Parameter(refuse=refuse)
+def tool_choices(*words: str, named: bool) -> Parameter:
+    """A ``tool_choice``: words, and a function by its name."""
+    return Parameter(
+        takes=", ".join((*words, *(["a named function"] if named else []))),
+        accepts=lambda value: value in words if isinstance(value, str) else named and value.get("type") == "function",
+    )
 
 
-def choices(*words: str, named: bool) -> Parameter:
-    """``tool_choice`` by these words and, where ``named``, of one function."""
-    known = [*words, *(["a function"] if named else [])]
+def thinking(*types: str, **more: tuple[Any, ...]) -> Parameter:
+    """A switch ``thinking``: its types, and what further fields may say."""
 
-    def refuse(value: Any) -> Reason:
-        fits = value in words if isinstance(value, str) else named and isinstance(value, Mapping)
-        return None if fits else f"must be one of {', '.join(known)}"
+    def accepts(value: Any) -> bool:
+        known = {"type": types, **more}
+        return "type" in value and all(name in known and value[name] in known[name] for name in value)
 
-    return Parameter(refuse=refuse)
+    return Parameter(takes=", ".join((*types, *more)), accepts=accepts)
 
 
-SEED = integer(0, MAX_SEED)
+SEED = Parameter(takes="0 to 2^53 - 1", accepts=lambda value: 0 <= value <= MAX_INTEGER)
 
-# What every call has, or the gateway itself reads and writes.
-OWN = frozenset(
-    {"model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "models", "provider"}
-)
-
-# What says nothing about the answer, or asks for what is done anyway.
-COMMON: Mapping[str, Parameter] = {
-    "tools": anything(),
-    "user": left_out(),
-    "metadata": left_out(),
-    "prompt_cache_key": left_out(),
-    "safety_identifier": left_out(),
-    "store": only(False),
-    "service_tier": only("auto", "default"),
-    "modalities": only(["text"]),
+COMMON: Table = {
+    # What is about the caller's own affairs, or about speed, changes no answer.
+    "user": NO_EFFECT,
+    "metadata": NO_EFFECT,
+    "prediction": NO_EFFECT,
+    "prompt_cache_key": NO_EFFECT,
+    "prompt_cache_options": NO_EFFECT,
+    "prompt_cache_retention": NO_EFFECT,
+    "safety_identifier": NO_EFFECT,
+    # What the providers do anyway.
+    "frequency_penalty": only(0),
     "logit_bias": only({}),
     "logprobs": only(False),
+    "modalities": only(["text"]),
     "n": only(1),
     "parallel_tool_calls": only(True),
+    "presence_penalty": only(0),
+    "service_tier": only("auto", "default"),
+    "store": only(False),
+    "top_logprobs": only(0),
     "verbosity": only("medium"),
+    "response_format": formats("text", "json_object"),
 }
+"""What the labs have in common; each adds its own."""
 
 
-def refusal_of(name: str, value: Any, known: Mapping[str, Parameter]) -> Reason:
-    """Why a provider with these parameters cannot take this one; null is the same as absent."""
-    parameter = known.get(name)
-    if value is None:
-        return None
-    return "is not supported by this model" if parameter is None else parameter.refuse(value)
+def check(document: Document, names: frozenset[str], table: Table, *, model: str) -> None:
+    """Raises UnsupportedParameter for what ``model`` cannot do, InvalidRequest for what means nothing anywhere."""
+    for name in sorted(names - OWN):
+        if table.get(name) is NO_EFFECT or (value := document.read(name)) is None:
+            continue
+        if (kind := _KINDS.get(name)) is not None and not kind.accepts(value):
+            raise InvalidRequest(f"'{name}' must be {kind.takes}.", param=name)
+        if (parameter := table.get(name)) is None:
+            raise UnsupportedParameter(f"'{name}' is not supported by {model}.", param=name)
+        if not parameter.accepts(value):
+            raise UnsupportedParameter(
+                f"'{name}' has a value that {model} does not take; it takes {parameter.takes}.", param=name
+            )
 
 
-def unsent(names: Collection[str], known: Mapping[str, Parameter]) -> list[str]:
-    """Those that the provider is not told of."""
-    return [name for name in names if name in known and not known[name].sent]
+def leave_out(document: Document, names: frozenset[str], table: Table) -> None:
+    """Take off what need not be sent, and nulls."""
+    for name in names - OWN:
+        parameter = table.get(name)
+        if (parameter is not None and not parameter.sends) or document.read(name) is None:
+            document.remove(name)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_integer(value: Any) -> bool:
+    # An integer that a JavaScript number cannot hold exactly arrives as a float.
+    return _is_number(value) and float(value).is_integer()
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _kind(takes: str, *types: type) -> Parameter:
+    return Parameter(takes=takes, accepts=lambda value: isinstance(value, types))
+
+
+_BOOLEAN = _kind("true or false", bool)
+_TEXT = _kind("a text", str)
+_OBJECT = _kind("an object", dict)
+_NUMBER = Parameter(takes="a number", accepts=_is_number)
+_INTEGER = Parameter(takes="an integer", accepts=_is_integer)
+
+# The JSON type of each: a value of another means nothing to any provider.
+_KINDS: Table = {
+    "do_sample": _BOOLEAN,
+    "enable_search": _BOOLEAN,
+    "enable_thinking": _BOOLEAN,
+    "frequency_penalty": _NUMBER,
+    "logit_bias": _OBJECT,
+    "logprobs": _BOOLEAN,
+    "modalities": Parameter(takes="a list of texts", accepts=_is_texts),
+    "n": _INTEGER,
+    "parallel_tool_calls": _BOOLEAN,
+    "presence_penalty": _NUMBER,
+    "reasoning_effort": _TEXT,
+    "repetition_penalty": _NUMBER,
+    "request_id": _TEXT,
+    "response_format": _OBJECT,
+    "seed": _INTEGER,
+    "service_tier": _TEXT,
+    "stop": Parameter(
+        takes="a text or a list of texts", accepts=lambda value: isinstance(value, str) or _is_texts(value)
+    ),
+    "store": _BOOLEAN,
+    "temperature": _NUMBER,
+    "thinking": _OBJECT,
+    "thinking_budget": _INTEGER,
+    "tool_choice": _kind("a text or an object", str, dict),
+    "tool_stream": _BOOLEAN,
+    "top_k": _INTEGER,
+    "top_logprobs": _INTEGER,
+    "top_p": _NUMBER,
+    "user_id": _TEXT,
+    "verbosity": _TEXT,
+}

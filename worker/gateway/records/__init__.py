@@ -6,6 +6,7 @@ FieldError, what does not fit). Amounts are nano-USD, prices pico-USD per token,
 
 from gateway.records.catalogue import (
     CATALOGUE_KV_KEY,
+    DRILL_URL,
     Catalogue,
     Dialect,
     Health,
@@ -32,6 +33,7 @@ __all__ = [
     "API_KEY_KV_PREFIX",
     "CATALOGUE_KV_KEY",
     "DEAD_LETTERS_KV_PREFIX",
+    "DRILL_URL",
     "NO_USAGE",
     "Attempt",
     "Catalogue",

@@ -8,13 +8,15 @@ from gateway.records.plain import to_plain
 from gateway.records.prices import PriceRow
 
 CATALOGUE_KV_KEY = "catalogue"
+DRILL_URL = "drill:"
+"""The base URL of a provider that is no lab: its models are the Worker's own drills, which fail on purpose."""
 
 Dialect = Literal["deepseek", "moonshot", "dashscope", "zai", "spark", "openai"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """How a provider is reached. The API key itself is a Worker secret named ``api_key_env``."""
+    """How a provider is reached. The API key itself is a Worker secret named ``api_key_env`` (empty: it needs none)."""
 
     name: str
     dialect: Dialect
@@ -37,6 +39,11 @@ class Provider:
             idle_timeout_ms=fields.integer("idle_timeout_ms", minimum=1),
             total_timeout_ms=fields.integer("total_timeout_ms", minimum=1),
         )
+
+    @property
+    def is_drill(self) -> bool:
+        """Whether it fails on purpose, so that its failures mean nothing."""
+        return self.base_url.startswith(DRILL_URL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,36 @@
+"""``python -m bench``: measure, print, and write bench/results.json. README.md says what the sections measure."""
+
+import argparse
+import asyncio
+import sys
+
+from bench import json_calls, peers, report, steps, stream_calls
+
+SECTIONS = {module.NAME: module for module in (json_calls, stream_calls, steps)}
+
+
+async def main(options: argparse.Namespace) -> int:
+    """0 when every target that was measured is met, else 1."""
+    document = report.read()
+    met = True
+    for name in options.only or SECTIONS:
+        module = SECTIONS[name]
+        async with peers.running(module.PEERS) as field:
+            section = await module.measure(field, quick=options.quick)
+        report.show(section)
+        met = met and all(target.met for target in section.targets)
+        if not options.quick:
+            document = report.merge(document, section)
+            report.write(document)
+    return 0 if met else 1
+
+
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few rounds, and nothing is written")
+    parser.add_argument("--only", action="append", choices=SECTIONS, help="one section; may be given again")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(read_options())))

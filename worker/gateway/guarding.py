@@ -1,0 +1,135 @@
+"""What of a provider's stream reaches its caller once it has begun, and what is known of it in the end.
+
+Only events that can be read pass, and none that tells of a failure: what such an event says may concern our account at
+the provider, and a client that cannot read one stops before it comes to the error that we end the stream with. So
+there the stream is over, at once, and the last event is ours. Nearly every event differs from the one before it in its
+text alone; those are neither read nor edited again.
+"""
+
+from dataclasses import replace
+
+from gateway.causes import FAILED_FINISHES
+from gateway.editing import StreamEditor
+from gateway.fields import FieldError, Fields
+from gateway.metering import StreamMeter
+from gateway.ports import StreamFacts
+from gateway.sse import DONE, EventTooLarge, Splitter, parse_event
+from gateway.stencil import Stencil
+
+MAX_UNMETERED_BYTES = 16 * 1024
+"""What gathers before it is metered: that costs less than to meter each event."""
+
+UNREADABLE = {"message": "an event could not be read"}
+
+
+class Guard:
+    """The Edit port for one stream, in front of the editor of its dialect."""
+
+    def __init__(self, editor: StreamEditor) -> None:
+        self.is_over = False
+        self._editor = editor
+        self._splitter = Splitter()
+        self._meter = StreamMeter()
+        self._unmetered: list[bytes] = []
+        self._unmetered_bytes = 0
+        self._is_silent = False
+        self._is_unreadable = False
+        self._last: tuple[Stencil | None, Stencil | None] = (None, None)
+        self._known: tuple[Stencil, Stencil] | None = None
+
+    def feed(self, piece: bytes) -> bytes:
+        if self.is_over:
+            return b""
+        if not self._splitter.rest and (given := self._alike(piece)) is not None:
+            self._meter_later(piece)
+            return given
+        try:
+            return b"".join(map(self._pass, self._splitter.feed(piece)))
+        except EventTooLarge:
+            return self._break_off()
+
+    def end(self, *, silent: bool) -> bytes:
+        """An event that the end of the stream left without its blank line passes where it is whole all the same."""
+        if self.is_over:
+            return b""
+        self._is_silent = silent
+        rest, self._splitter.rest = self._splitter.rest, b""
+        last = self._pass(rest.rstrip(b"\r\n") + b"\n\n") if _can_be_read(rest) else b""
+        return last if self.is_over else last + self._finish()
+
+    def facts(self) -> StreamFacts:
+        """What the stream was for the caller, who got nothing of what came after it was over."""
+        self._meter_now()
+        facts = self._meter.facts(silent=self._is_silent)
+        is_explained = facts.error is not None or facts.finish_reason in FAILED_FINISHES
+        if (self._is_unreadable or self._editor.broken) and not is_explained:
+            return replace(facts, error=UNREADABLE)
+        return facts
+
+    def _pass(self, event: bytes) -> bytes:
+        if self.is_over:
+            return b""
+        self._meter_later(event)
+        if (given := self._alike(event)) is not None:
+            return given
+        if not _can_be_read(event):
+            return self._break_off()
+        edited = self._editor.feed(event)
+        if self._editor.broken or _is_end_mark(event):
+            return edited + self._finish()
+        self._learn(event, edited)
+        return edited
+
+    def _break_off(self) -> bytes:
+        self._is_unreadable = True
+        return self._finish()
+
+    def _finish(self) -> bytes:
+        self.is_over = True
+        return self._editor.end(self.facts())
+
+    def _alike(self, event: bytes) -> bytes | None:
+        """What becomes of an event that differs from the last in its text alone; None for any other."""
+        if self._known is None:
+            return None
+        taken, given = self._known
+        text = taken.text_of(event)
+        if text is None:
+            return None
+        return event if taken is given else given.fill(text)
+
+    def _learn(self, event: bytes, edited: bytes) -> None:
+        # An editor may treat the first of its kind in its own way, so two in a row must have become the same.
+        taken, given = Stencil.of(event), Stencil.of(edited)
+        self._known = None
+        if taken is None or given is None or (taken, given) != self._last:
+            self._last = (taken, given)
+        elif taken.text_of(event) == given.text_of(edited):
+            self._known = (taken, taken if taken == given else given)
+
+    def _meter_later(self, events: bytes) -> None:
+        self._unmetered.append(events)
+        self._unmetered_bytes += len(events)
+        if self._unmetered_bytes > MAX_UNMETERED_BYTES:
+            self._meter_now()
+
+    def _meter_now(self) -> None:
+        self._meter.feed(b"".join(self._unmetered))
+        self._unmetered.clear()
+        self._unmetered_bytes = 0
+
+
+def _can_be_read(event: bytes) -> bool:
+    """Whether an event is a comment, the end mark or a JSON object."""
+    data = parse_event(event).data
+    if data is None or data.strip() == DONE:
+        return True
+    try:
+        Fields.parse(data, "chunk")
+    except FieldError:
+        return False
+    return True
+
+
+def _is_end_mark(event: bytes) -> bool:
+    return DONE.encode() in event and (parse_event(event).data or "").strip() == DONE
