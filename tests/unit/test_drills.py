@@ -10,7 +10,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from gateway.drills import EVENT_STREAM, SILENT_MS, SLOW_MS, WORDS, Ask, Break, Pause, Performance, perform
 from gateway.sse import parse_event
 
-CATALOGUE = tomllib.loads((Path(__file__).parents[3] / "catalogue.toml").read_text())
+CATALOGUE = tomllib.loads((Path(__file__).parents[2] / "catalogue.toml").read_text())
 TARGETS = [
     (name, target)
     for name, model in CATALOGUE["models"].items()
