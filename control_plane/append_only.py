@@ -17,7 +17,8 @@ _SQLITE: Final = (
 )
 _POSTGRESQL: Final = (
     "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
-    "$$ BEGIN RAISE EXCEPTION USING MESSAGE = TG_TABLE_NAME || ' is append-only'; END $$",
+    "$$ BEGIN RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', "
+    "MESSAGE = TG_TABLE_NAME || ' is append-only'; END $$",
     "CREATE TRIGGER {table}_refuses_change BEFORE UPDATE OR DELETE ON {table} "
     "FOR EACH ROW EXECUTE FUNCTION refuse_change()",
     "CREATE TRIGGER {table}_refuses_truncate BEFORE TRUNCATE ON {table} "

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from control_plane import projection
 from control_plane.accounts import accounts
 from control_plane.append_only import keep_append_only
-from control_plane.store import Int64, table
+from control_plane.store import Int64, insert_all, table
 from gateway.money import MAX_NANO_USD, NanoUsd
 from gateway.records import Grant, GrantKind
 
@@ -150,8 +150,8 @@ async def post_all(connection: AsyncConnection, batch: Sequence[Transfer]) -> li
             raise TransferConflict(transfer.id)
     if created:
         await _open_ledger_accounts(connection, created)
-        await connection.execute(insert(transfers), [_transfer_row(transfer) for transfer in created])
-        await connection.execute(insert(entries), [row for transfer in created for row in _entry_rows(transfer)])
+        await insert_all(connection, transfers, [_transfer_row(transfer) for transfer in created])
+        await insert_all(connection, entries, [row for transfer in created for row in _entry_rows(transfer)])
         await _move_balances(connection, created)
     return created
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, get_args
 
-from sqlalchemy import Column, ForeignKey, Row, Text, UniqueConstraint, and_, func, insert, literal, select, union_all
+from sqlalchemy import Column, ForeignKey, Row, Text, UniqueConstraint, and_, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from control_plane import ledger
@@ -18,7 +18,7 @@ from control_plane.ledger import TransferKind
 from control_plane.paging import Cursor, Page, PageRequest, page_of, select_page
 from control_plane.receipt_document import AppliedPrice, Receipt, SignedReceipt, Standing, canonical, digest
 from control_plane.receipt_key import ReceiptKey
-from control_plane.store import Int64, table
+from control_plane.store import Int64, insert_all, table
 from control_plane.usage import usage_records
 from gateway.money import NanoUsd
 from gateway.records import PriceRow, UsageRecord
@@ -109,7 +109,7 @@ async def issue(
     chains = await _open_chains(connection, booked)
     rows = [None if record.price_row is None else price_rows[record.price_row] for record in booked]
     made = [chains[record.account_id].add(record, row, now_ms) for record, row in zip(booked, rows, strict=True)]
-    await connection.execute(insert(receipts), [_row(receipt) for receipt in made])
+    await insert_all(connection, receipts, [_row(receipt) for receipt in made])
 
 
 async def get(connection: AsyncConnection, request_id: str, *, owner: str | None = None) -> StoredReceipt:

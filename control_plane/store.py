@@ -4,12 +4,13 @@ Times are integer milliseconds since 1970 UTC, amounts integer nano-USD. SQLite 
 reached through the same Core code, so SQL that only one of them speaks stands here or in the migrations.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Integer, MetaData, Table, event, make_url
+from sqlalchemy import BigInteger, Connection, Dialect, Integer, MetaData, Table, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.schema import SchemaItem
@@ -41,6 +42,24 @@ Int64 = BigInteger().with_variant(Integer(), "sqlite")
 def table(name: str, *items: SchemaItem, **options: Any) -> Table:
     """A table on ``metadata`` whose columns refuse values of another type: use Int64, Integer, Text, LargeBinary."""
     return Table(name, metadata, *items, sqlite_strict=True, **options)
+
+
+async def insert_all(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows that all have the same columns; the table's defaults do not apply.
+
+    The statement is SQLAlchemy's, but the driver takes the values as they are: SQLAlchemy prepares each row anew, which
+    took a fifth of the time of booking usage.
+    """
+    statement, order = _insertion(table, tuple(rows[0]), connection.dialect)
+    values: list[Any] = [tuple(map(row.__getitem__, order)) for row in rows] if order else list(rows)
+    await connection.exec_driver_sql(statement, values)
+
+
+@lru_cache(maxsize=100)
+def _insertion(table: Table, columns: tuple[str, ...], dialect: Dialect) -> tuple[str, tuple[str, ...]]:
+    """The text of an INSERT, and the order of its values where the driver takes them by position."""
+    compiled = table.insert().compile(dialect=dialect, column_keys=list(columns))
+    return str(compiled), tuple(compiled.positiontup or ())
 
 
 class Store:

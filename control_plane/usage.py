@@ -3,16 +3,19 @@
 import json
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, RowMapping, Text, func, insert, select
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, RowMapping, Text, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from control_plane.accounts import accounts
 from control_plane.append_only import keep_append_only
 from control_plane.paging import Cursor, Page, PageRequest, page_of, select_page
 from control_plane.pricing import price_rows
-from control_plane.store import Int64, table
+from control_plane.store import Int64, insert_all, table
 from gateway.money import NanoUsd
 from gateway.records import Attempt, Usage, UsageRecord
+
+# One encoder for all, because making one costs more than using it.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 usage_records = table(
     "usage_records",
@@ -47,7 +50,7 @@ keep_append_only(usage_records)
 async def add(connection: AsyncConnection, booked: Sequence[UsageRecord], *, now_ms: int) -> None:
     """Keep records that are not kept yet."""
     if booked:
-        await connection.execute(insert(usage_records), [_row(record, now_ms) for record in booked])
+        await insert_all(connection, usage_records, [_row(record, now_ms) for record in booked])
 
 
 async def by_request_id(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, UsageRecord]:
@@ -112,7 +115,7 @@ def _row(record: UsageRecord, now_ms: int) -> dict[str, object]:
         "state": record.state,
         "estimated": int(record.estimated),
         "stream": int(record.stream),
-        "attempts": json.dumps([attempt.to_json() for attempt in record.attempts], separators=(",", ":")),
+        "attempts": _encode([attempt.to_json() for attempt in record.attempts]),
         "started_at_ms": record.started_at_ms,
         "first_event_ms": record.first_event_ms,
         "total_ms": record.total_ms,

@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from control_plane.keys import ACTIVE_KEYS_MAX
+from control_plane.store import metadata
 from gateway.credentials import hash_api_key, is_api_key
 from tests.contract.control_plane.world import ADMIN_TOKEN, World, assert_problem, kv_record, read
 
@@ -30,6 +32,9 @@ async def test_the_secret_of_a_key_is_stored_nowhere(world: World) -> None:
 
     folder = world.services.settings.haotokai_data
     stored = b"".join(file.read_bytes() for file in folder.iterdir())
+    async with world.services.store.read() as connection:
+        for table in metadata.tables.values():
+            stored += repr((await connection.execute(select(table))).all()).encode()
     assert hash_api_key(key["key"]).encode() in stored
     assert key["key"].encode() not in stored
     assert ADMIN_TOKEN.encode() not in stored

@@ -16,7 +16,6 @@ from control_plane.payment_provider import TopUp
 from control_plane.store import Store
 from control_plane.topups import TopUpNotFound
 from gateway.money import NanoUsd
-from tests.databases import database_url
 from tests.unit.control_plane.books import ALICE, BOB, NOW_MS, open_books
 from tests.unit.control_plane.pdf_text import text_of
 
@@ -61,7 +60,7 @@ async def test_invoices_are_numbered_in_the_order_in_which_they_are_asked_for(bo
 
 
 async def test_invoices_asked_for_at_once_have_numbers_of_their_own(tmp_path: Path) -> None:
-    store = Store.open(database_url(str(tmp_path)) or f"sqlite:///{tmp_path}/books.sqlite3")
+    store = Store.open(f"sqlite:///{tmp_path}/books.sqlite3")
     await store.migrate()
     async with store.begin() as connection:
         await accounts.create(connection, account_id=ALICE, email="a@example.com", name=None, now_ms=NOW_MS)

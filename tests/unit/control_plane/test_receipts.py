@@ -194,10 +194,16 @@ async def test_a_receipt_cannot_be_changed_or_deleted(books: Store, statement: s
             await connection.execute(text(statement))
 
 
+WITHOUT_GUARD = {
+    "sqlite": "DROP TRIGGER receipts_refuses_update",
+    "postgresql": "DROP TRIGGER receipts_refuses_change ON receipts",
+}
+
+
 async def test_a_receipt_that_was_altered_all_the_same_is_not_signed(books: Store) -> None:
     await book(books, RECORD)
     async with books.begin() as connection:
-        await connection.execute(text("DROP TRIGGER receipts_refuses_update"))
+        await connection.execute(text(WITHOUT_GUARD[connection.dialect.name]))
         await connection.execute(text("UPDATE receipts SET body = replace(body, '0.001434', '0.001433')"))
         altered = await receipts.get(connection, "req_1")
 
@@ -238,10 +244,9 @@ async def _check_chain_after(steps: list[Any]) -> None:
             if kind == "usage":
                 await book(store, *(record_of(f"req_{index}_{i}", units=units) for i, units in enumerate(value)))
             elif kind == "trial":
-                async with store.begin() as connection:
-                    if await ledger.balance(connection, ALICE) == ledger.AccountBalance(
-                        balance_nano_usd=NanoUsd(0), spent_nano_usd=NanoUsd(0)
-                    ):
+                # It is given once.
+                if "trial" not in (kind for kind, _ in steps[:index]):
+                    async with store.begin() as connection:
                         await ledger.grant_trial(connection, account_id=ALICE, amount=value, now_ms=NOW_MS)
             elif kind == "credit":
                 await credit(store, value, f"credit {index}")

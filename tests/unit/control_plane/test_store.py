@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, MetaData, inspect, text
+from sqlalchemy import Connection, MetaData, inspect, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from control_plane import accounts, main  # noqa: F401 # main imports every module that declares a table
-from control_plane.store import Store, metadata
+from control_plane.store import Store, insert_all, metadata
 
 
 @pytest.fixture
@@ -86,6 +86,27 @@ async def test_no_error_repeats_the_values_of_a_statement(store: Store) -> None:
     with pytest.raises(OperationalError) as error:
         async with store.begin() as connection:
             await connection.execute(text("SELECT * FROM nowhere WHERE email = :email"), {"email": "dev@example.com"})
+
+    assert "dev@example.com" not in str(error.value)
+
+
+async def test_many_rows_are_inserted_by_the_names_of_their_columns(store: Store) -> None:
+    rows: list[dict[str, Any]] = [
+        {"id": "acct_a", "email": "a@example.com", "name": None, "state": "active", "created_at_ms": 1},
+        {"created_at_ms": 2, "state": "suspended", "name": "B", "email": "b@example.com", "id": "acct_b"},
+    ]
+    async with store.begin() as connection:
+        await insert_all(connection, accounts.accounts, rows)
+
+        stored = await connection.execute(select(accounts.accounts).order_by(accounts.accounts.c.id))
+    assert [dict(row) for row in stored.mappings()] == rows
+
+
+async def test_no_error_repeats_the_values_of_many_rows(store: Store) -> None:
+    row = {"id": "acct_a", "email": "dev@example.com", "name": None, "state": "active", "created_at_ms": 1}
+    with pytest.raises(IntegrityError) as error:
+        async with store.begin() as connection:
+            await insert_all(connection, accounts.accounts, [row, row])
 
     assert "dev@example.com" not in str(error.value)
 
