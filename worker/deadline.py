@@ -9,6 +9,8 @@ from pyodide.ffi import JsException, JsProxy
 
 from gateway.ports import UpstreamFailed, UpstreamSilent
 
+_set_timeout, _clear_timeout = js.setTimeout, js.clearTimeout
+
 
 class Deadline:
     """Aborts a call when a step of it, or the whole, takes too long."""
@@ -22,11 +24,11 @@ class Deadline:
     def set_total(self, timeout_ms: int) -> None:
         """From now on, in place of what was set before."""
         self.end()
-        self._total = js.setTimeout(self._abort, timeout_ms)
+        self._total = _set_timeout(self._abort, timeout_ms)
 
     async def wait(self, promise: Awaitable[Any], timeout_ms: int) -> Any:
         """The promise's value; raises UpstreamSilent when it was aborted, UpstreamFailed when it failed."""
-        timer = js.setTimeout(self._abort, timeout_ms)
+        timer = _set_timeout(self._abort, timeout_ms)
         try:
             return await promise
         except JsException as error:
@@ -37,11 +39,11 @@ class Deadline:
             self.abort()
             raise
         finally:
-            js.clearTimeout(timer)
+            _clear_timeout(timer)
 
     def end(self) -> None:
         """Nothing more is awaited."""
-        js.clearTimeout(self._total)
+        _clear_timeout(self._total)
 
     def abort(self) -> None:
         """Drop the connection."""

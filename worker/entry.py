@@ -6,7 +6,6 @@ that alone says whether an account may spend.
 
 from typing import Any
 
-import js
 from workers import DurableObject, WorkerEntrypoint
 
 from bindings import EdgePorts, Lifetime, SqlStore, send_usage
@@ -15,7 +14,7 @@ from drills import respond
 from gateway import wallet
 from gateway.app import serve
 from gateway.wallet_calls import call
-from webapi import request_from_js, response_to_js
+from webapi import js_now_ms, request_from_js, response_to_js
 
 
 class Default(WorkerEntrypoint):
@@ -59,7 +58,7 @@ class Wallet(DurableObject):
         wallet.create_tables(self._store)
 
     async def call(self, operation: str, text: str, records: str) -> str:
-        now_ms = int(js.Date.now())
+        now_ms = int(js_now_ms())
         reply = call(self._store, operation, text, account_id=self._account_id, now_ms=now_ms, records=records)
         if reply.due_ms is not None:
             # What was due before this object began is only known to its tables.
@@ -69,7 +68,7 @@ class Wallet(DurableObject):
 
     async def alarm(self) -> None:
         self._alarm_ms = None
-        now_ms = int(js.Date.now())
+        now_ms = int(js_now_ms())
         wallet.release_expired(self._store, now_ms=now_ms)
         wallet.prune(self._store, now_ms=now_ms)
         while records := wallet.due_records(self._store, now_ms=now_ms):

@@ -1,6 +1,7 @@
 """How a provider's stream reaches the caller, now or late, and how one is read that nobody waits for yet."""
 
 import asyncio
+from functools import cache
 from typing import Any
 
 import js
@@ -8,10 +9,11 @@ from pyodide.ffi import JsException, JsProxy, create_proxy, to_js
 
 from deadline import Deadline
 from gateway.ports import Edit, OpaqueBody
-from webapi import is_object, to_object
+from webapi import is_object, js_now_ms, to_object
 
-GATHERED_BYTES = 16 * 1024
-"""The most that gathers before Python wakes: some fifty events."""
+GATHERED_BYTES = 4 * 1024
+"""The most that gathers before Python wakes: about a dozen events. What gathers is not seen, so a stream that brings
+less within the idle limit, having been fast before, counts as silent."""
 
 WAKES_PER_S = 2
 
@@ -20,10 +22,6 @@ DRAIN_MS = 25_000
 
 LINGER_MS = 1_000
 """How long a provider may take to end its stream once nothing more is wanted of it."""
-
-_PIPE_OPTIONS = to_object({"preventClose": True, "preventAbort": True})
-_PIPE_AND_KEEP_SOURCE = to_object({"preventClose": True, "preventAbort": True, "preventCancel": True})
-_BYOB = to_object({"mode": "byob"})
 
 
 class StreamRelay:
@@ -57,7 +55,8 @@ class StreamRelay:
             is_there = await _write(self._writable, self._feed(head)) and await self._pipe()
             if not is_there:
                 await self._drain()
-            if await _write(self._writable, self._edit.end(silent=watch.done())):
+            # The connection is dropped for silence, and when the call has taken all the time there is.
+            if await _write(self._writable, self._edit.end(silent=self._deadline.signal.aborted)):
                 await _quietly(self._writable.close())
         except BaseException:
             self._deadline.abort()
@@ -90,8 +89,10 @@ class StreamRelay:
 
     async def _pipe(self) -> bool:
         """Whether the caller stayed to the end."""
-        delivery = asyncio.ensure_future(_quietly(self._transform.readable.pipeTo(self._writable, _PIPE_OPTIONS)))
-        await _quietly(self._source.pipeTo(self._transform.writable, _PIPE_AND_KEEP_SOURCE))
+        delivery = asyncio.ensure_future(
+            _quietly(self._transform.readable.pipeTo(self._writable, _pipe_options(keep_source=False)))
+        )
+        await _quietly(self._source.pipeTo(self._transform.writable, _pipe_options(keep_source=True)))
         if delivery.done():
             return False  # the caller has left: the pipe into the transform ends as if all were well
         await _quietly(self._transform.writable.close())
@@ -99,10 +100,10 @@ class StreamRelay:
         return True
 
     async def _drain(self) -> None:
-        until_ms = js.Date.now() + DRAIN_MS
+        until_ms = js_now_ms() + DRAIN_MS
         try:
             reader = self._source.getReader()
-            while not (piece := await reader.read()).done and js.Date.now() < until_ms:
+            while not (piece := await reader.read()).done and js_now_ms() < until_ms:
                 self._pieces += 1
                 self._feed(piece.value.to_bytes())
         except JsException:
@@ -147,24 +148,27 @@ class Gatherer:
     """Reads a stream in pieces as large as come in half a second, so that a long one wakes Python seldom."""
 
     def __init__(self, body: JsProxy, deadline: Deadline) -> None:
-        self._reader = body.getReader(_BYOB)
+        self._reader = body.getReader(to_object({"mode": "byob"}))
         self._deadline = deadline
         self._at_least = 1
 
     async def read(self, *, idle_timeout_ms: int) -> bytes | None:
         """The next piece, None at the end; raises as ``Deadline.wait`` does."""
-        began_ms = js.Date.now()
-        # A read of many bytes may have gathered some of them, unseen, so it gets the time twice.
-        timeout_ms = idle_timeout_ms if self._at_least == 1 else 2 * idle_timeout_ms
-        read = self._reader.readAtLeast(self._at_least, js.Uint8Array.new(2 * GATHERED_BYTES))
-        piece = await self._deadline.wait(read, timeout_ms)
+        began_ms = js_now_ms()
+        read = self._reader.readAtLeast(self._at_least, js.Uint8Array.new(8 * GATHERED_BYTES))
+        piece = await self._deadline.wait(read, idle_timeout_ms)
         size = piece.value.length if is_object(piece.value) else 0
         if not size:
             return None
-        rate = size * 1000 // max(1, js.Date.now() - began_ms)
+        rate = size * 1000 // max(1, js_now_ms() - began_ms)
         self._at_least = max(1, min(GATHERED_BYTES, rate // WAKES_PER_S))
         gathered: bytes = piece.value.to_bytes()
         return gathered
+
+
+@cache
+def _pipe_options(*, keep_source: bool) -> JsProxy:
+    return to_object({"preventClose": True, "preventAbort": True, "preventCancel": keep_source})
 
 
 async def _write(writable: JsProxy, piece: bytes) -> bool:

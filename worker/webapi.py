@@ -4,7 +4,7 @@ Whatever can stay a JavaScript object does. A body is parsed, written, piped and
 fields that it asks for, the first events of a stream, and a few large pieces of its copy.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -17,6 +17,15 @@ from gateway.ports import BodyTooLarge, NotJson, OpaqueBody
 
 READ_DEPTH = 8
 """How deep a field is converted; deeper parts stay JavaScript objects. A caller's nesting cannot exhaust the stack."""
+
+# Looked up once, because each step of such a path is a call into the engine. A memory snapshot of the Worker keeps them
+# by their paths; it can keep no other object of the engine, so none may be made while a module is loaded.
+js_now_ms = js.Date.now
+_get, _set, _delete = js.Reflect.get, js.Reflect.set, js.Reflect.deleteProperty
+_is_array, _keys, _values = js.Array.isArray, Object.keys, Object.values
+
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+"""What primitives of the engine are in Python; its null has a type of its own."""
 
 
 def to_object(value: Mapping[str, Any]) -> JsProxy:
@@ -36,6 +45,10 @@ class Headers(Mapping[str, str]):
             raise KeyError(name)
         return value
 
+    def get(self, name: str, default: Any = None) -> Any:
+        value = self._headers.get(name)
+        return value if isinstance(value, str) else default
+
     def __iter__(self) -> Iterator[str]:
         return iter([entry[0] for entry in self._headers.entries()])
 
@@ -44,36 +57,50 @@ class Headers(Mapping[str, str]):
 
 
 class JsDocument:
-    """The Document port over an object of the JavaScript engine."""
+    """The Document port over an object of the JavaScript engine. Where ``names`` are known, the engine is not asked for
+    a field that is not there."""
 
-    __slots__ = ("value",)
+    __slots__ = ("_names", "value")
 
-    def __init__(self, value: JsProxy) -> None:
+    def __init__(self, value: JsProxy, names: Iterable[str] | None = None) -> None:
         self.value = value
+        self._names = None if names is None else set(names)
 
     def names(self) -> list[str]:
-        return list(Object.keys(self.value))
+        return list(_keys(self.value)) if self._names is None else list(self._names)
 
     def read(self, name: str) -> Any:
-        return _to_python(js.Reflect.get(self.value, name))
+        if self._names is not None and name not in self._names:
+            return None
+        return _to_python(_get(self.value, name))
 
     def write(self, name: str, value: Any) -> None:
-        js.Reflect.set(self.value, name, to_object(value) if isinstance(value, dict) else to_js(value))
+        _set(self.value, name, to_object(value) if isinstance(value, dict) else to_js(value))
+        if self._names is not None:
+            self._names.add(name)
 
     def remove(self, name: str) -> None:
-        js.Reflect.deleteProperty(self.value, name)
+        if self._names is None or name in self._names:
+            _delete(self.value, name)
+        if self._names is not None:
+            self._names.discard(name)
 
     def items(self, name: str) -> "list[JsDocument]":
-        values = js.Reflect.get(self.value, name)
-        if not js.Array.isArray(values):
+        if self._names is not None and name not in self._names:
+            return []
+        values = _get(self.value, name)
+        if not is_object(values) or not _is_array(values):
             return []
         return [JsDocument(value) for value in values if is_object(value)]
 
+    def has_list(self) -> bool:
+        return bool(_values(self.value).some(_is_array))
+
     def detach(self, name: str) -> None:
-        js.Reflect.set(self.value, name, js.structuredClone(js.Reflect.get(self.value, name)))
+        _set(self.value, name, js.structuredClone(_get(self.value, name)))
 
     def copy(self) -> "JsDocument":
-        return JsDocument(Object.assign(Object.new(), self.value))
+        return JsDocument(Object.assign(Object.new(), self.value), self._names)
 
     def as_body(self) -> OpaqueBody:
         return OpaqueBody(self)
@@ -134,20 +161,21 @@ def response_to_js(response: Response) -> JsProxy:
 
 def document_of(value: Any) -> JsDocument:
     """Raises NotJson for anything but a plain object."""
-    if not is_object(value) or js.Array.isArray(value):
+    if not is_object(value) or _is_array(value):
         raise NotJson
-    return JsDocument(value)
+    return JsDocument(value, _keys(value))
 
 
 def is_object(value: Any) -> bool:
-    """Whether a value is a JavaScript object: not null, undefined or a primitive."""
-    return isinstance(value, JsProxy)
+    """Whether a value is a JavaScript object: not null, undefined or a primitive. ``isinstance(value, JsProxy)`` says
+    the same, and takes several calls of Python."""
+    return type(value) not in _PLAIN and value is not jsnull
 
 
 def _to_python(value: Any) -> Any:
-    if isinstance(value, JsProxy):
-        return _without_null(value.to_py(depth=READ_DEPTH))
-    return None if value is jsnull else value
+    if type(value) in _PLAIN:
+        return value
+    return None if value is jsnull else _without_null(value.to_py(depth=READ_DEPTH))
 
 
 def _without_null(value: Any) -> Any:
@@ -155,7 +183,7 @@ def _without_null(value: Any) -> Any:
     if value is jsnull:
         return None
     if isinstance(value, dict):
-        return {name: _without_null(item) for name, item in value.items()}
+        return {name: item if type(item) in _PLAIN else _without_null(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_without_null(item) for item in value]
+        return [item if type(item) in _PLAIN else _without_null(item) for item in value]
     return value

@@ -84,11 +84,11 @@ def _end_whole(call: Call, committed: Committed, charge: Charge, ports: Ports) -
 async def _end_stream(call: Call, committed: Committed, relay: Relay, guard: Guard, ports: Ports) -> None:
     was_delivered = await relay.ended()
     facts = guard.facts()
+    await _settle(call, committed, _charge(call, committed, facts), ports)
     if is_whole(facts):
         ports.circuits.succeeded(committed.candidate)
     elif was_delivered:  # what was drained behind a caller who left may have been given up here
         ports.circuits.failed(committed.candidate, _cause(committed, facts), now_ms=ports.now_ms())
-    await _settle(call, committed, _charge(call, committed, facts), ports)
 
 
 async def _settle(call: Call, committed: Committed, charge: Charge, ports: Ports) -> None:

@@ -65,17 +65,26 @@ class Assembly:
         self._known: tuple[Stencil, Text] | None = None
 
     def feed(self, piece: bytes) -> None:
+        if not self._splitter.rest and self._took_alike(piece):
+            return
         for event in self._splitter.feed(piece):
-            if self._known is None or (text := self._known[0].text_of(event)) is None:
+            if not self._took_alike(event):
                 self._take(event)
-            else:
-                self._known[1].add_raw(text)
-                self._count(len(text))
 
     def answer(self) -> dict[str, Any]:
         """The fields of a chat completion, without usage."""
         choices = [self._choices[index].answer(index) for index in sorted(self._choices)]
         return {**self._head, "object": "chat.completion", "choices": choices}
+
+    def _took_alike(self, events: bytes) -> bool:
+        """Whether these differ from the last event in their text alone, and have been taken as such."""
+        texts = None if self._known is None else self._known[0].texts_of(events)
+        if self._known is None or texts is None:
+            return False
+        raw = b"".join(texts)
+        self._known[1].add_raw(raw)
+        self._count(len(raw))
+        return True
 
     def _take(self, event: bytes) -> None:
         self._known = None
@@ -89,7 +98,7 @@ class Assembly:
         choices = choices_of(chunk)
         told = [text for choice in choices for text in self._choice(choice).take(choice)]
         stencil = Stencil.of(event)
-        self._count(len(event) if stencil is None else len(stencil.text_of(event) or b""))
+        self._count(len(event) - (0 if stencil is None else len(stencil.before) + len(stencil.after)))
         # Log probabilities belong to each text, so nothing that comes with some is like what came before.
         if stencil is not None and len(told) == 1 and not any(choice.get("logprobs") for choice in choices):
             self._known = (stencil, told[0])
@@ -143,7 +152,8 @@ class _Choice:
             "index": index,
             "message": message,
             "logprobs": self._logprobs or None,
-            "finish_reason": self._finish_reason,
+            # A stream that ended well may not have said how.
+            "finish_reason": self._finish_reason or ("tool_calls" if self._calls else "stop"),
         }
 
     def _call(self, call: dict[str, Any]) -> "_ToolCall":

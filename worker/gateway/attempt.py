@@ -9,6 +9,11 @@ from gateway.records import Attempt, Provider
 from gateway.replies import Answer, AttemptFailed, read_beginning, read_document, read_whole, refused
 from gateway.routing import Call, Candidate, outgoing
 
+MAX_UNSTREAMED_TOKENS = 256
+SLOWEST_MS_PER_TOKEN = 100
+"""An answer of at most so many tokens is asked for in one piece, which costs us least, and given so much time for each
+of them. Any longer one is streamed to us, because only a stream tells silence from work."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
@@ -31,10 +36,14 @@ async def attempt(
     remaining_ms = min(provider.total_timeout_ms, until_ms - ports.now_ms())
     if remaining_ms <= 0:
         raise AttemptFailed(Cause.TIMEOUT)
-    outbound = _outbound(provider, document, key, is_streamed=is_streamed, remaining_ms=remaining_ms)
+    work_ms = 0 if is_streamed else (max_tokens or 0) * SLOWEST_MS_PER_TOKEN
+    outbound = _outbound(provider, document, key, is_streamed=is_streamed, work_ms=work_ms, remaining_ms=remaining_ms)
+    first_event_until_ms = ports.now_ms() + provider.first_event_timeout_ms
     reply = await _send(outbound, ports)
     try:
-        return await _read(reply, call, candidate, ports, is_streamed=is_streamed)
+        if is_streamed:
+            return await _read_stream(reply, call, candidate, ports, until_ms=first_event_until_ms)
+        return await _read_document(reply, candidate, ports)
     except UpstreamSilent as error:
         raise AttemptFailed(Cause.TIMEOUT, status=reply.status) from error
     except UpstreamFailed as error:
@@ -45,9 +54,9 @@ async def attempt(
 
 
 def _document(call: Call, candidate: Candidate, *, max_tokens: int | None) -> tuple[Document, bool]:
-    """What is sent, and whether it asks for a stream: also where the caller wants none, but the answer takes long or
-    must be whole, because only a stream tells silence from work."""
-    is_streamed = call.stream or call.whole
+    """What is sent, and whether it asks for a stream: also where the caller wants none, but the answer may take long
+    or must be whole."""
+    is_streamed = call.stream or call.whole or max_tokens is None or max_tokens > MAX_UNSTREAMED_TOKENS
     document = outgoing(call, candidate, max_tokens=max_tokens, streamed=is_streamed)
     if is_streamed or not candidate.dialect.thinks(document):
         return document, is_streamed
@@ -55,8 +64,9 @@ def _document(call: Call, candidate: Candidate, *, max_tokens: int | None) -> tu
 
 
 def _outbound(
-    provider: Provider, document: Document, key: str | None, *, is_streamed: bool, remaining_ms: int
+    provider: Provider, document: Document, key: str | None, *, is_streamed: bool, work_ms: int, remaining_ms: int
 ) -> UpstreamCall:
+    """``work_ms`` is what a provider may take for an answer that comes in one piece."""
     return UpstreamCall(
         url=f"{provider.base_url.rstrip('/')}/chat/completions",
         headers={
@@ -65,7 +75,7 @@ def _outbound(
             "accept": "text/event-stream" if is_streamed else JSON,
         },
         document=document,
-        headers_timeout_ms=min(provider.first_event_timeout_ms, remaining_ms) if is_streamed else remaining_ms,
+        headers_timeout_ms=min(provider.first_event_timeout_ms + work_ms, remaining_ms),
         total_timeout_ms=remaining_ms,
     )
 
@@ -79,23 +89,25 @@ async def _send(outbound: UpstreamCall, ports: Ports) -> UpstreamReply:
         raise AttemptFailed(Cause.CONNECT) from error
 
 
-async def _read(
-    reply: UpstreamReply, call: Call, candidate: Candidate, ports: Ports, *, is_streamed: bool
-) -> Committed:
-    """The commit point: a stream's first content, or the end of an answer that is wanted whole.
-
-    A provider may answer a call for a stream with JSON all the same; where that is what the caller wants, it is read.
-    """
+async def _read_document(reply: UpstreamReply, candidate: Candidate, ports: Ports) -> Committed:
     if reply.status != 200:
         raise await refused(reply, candidate)
-    if not is_streamed or (not call.stream and _is_json(reply)):
-        document = await read_document(reply, candidate)
-        return Committed(candidate=candidate, first_event_ms=ports.now_ms(), answer=document)
-    begun = await read_beginning(reply, candidate, ports)
+    answer = await read_document(reply, candidate)
+    return Committed(candidate=candidate, first_event_ms=ports.now_ms(), answer=answer)
+
+
+async def _read_stream(
+    reply: UpstreamReply, call: Call, candidate: Candidate, ports: Ports, *, until_ms: int
+) -> Committed:
+    """To the commit point: the first content, or the end of an answer that is wanted whole."""
+    if reply.status != 200 or (not call.stream and _is_json(reply)):
+        return await _read_document(reply, candidate, ports)
+    begun = await read_beginning(reply, candidate, ports, until_ms=until_ms)
     first_event_ms = ports.now_ms()
     answer = begun if call.stream and not call.whole else await read_whole(begun, candidate)
     return Committed(candidate=candidate, first_event_ms=first_event_ms, answer=answer)
 
 
 def _is_json(reply: UpstreamReply) -> bool:
+    """A provider may answer a call for a stream with JSON all the same."""
     return (reply.header("content-type") or "").startswith(JSON)

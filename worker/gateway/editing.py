@@ -1,4 +1,4 @@
-"""Edit a stream on its way to the caller, where its events may not pass as they are.
+"""Edit the events of a stream on its way to the caller, where they may not pass as they are.
 
 Two things call for it: a provider whose chunks need repair, and a usage chunk that the caller asked for (one, at the
 end, in OpenAI's form, with the cost) or did not ask for (none). An event that needs neither passes byte for byte.
@@ -15,7 +15,7 @@ from gateway.metering import error_object, usage_object
 from gateway.ports import StreamFacts
 from gateway.providers.dialect import Dialect
 from gateway.repairs import StreamRepair, choices_of
-from gateway.sse import DONE, EventTooLarge, Splitter, data_event, parse_event
+from gateway.sse import DONE, data_event, parse_event
 
 # What an unrepaired event must not show: usage that is not null, a finish, the end mark, an error, a tool call.
 _NOT_PLAIN = re.compile(
@@ -25,7 +25,7 @@ _NOT_PLAIN = re.compile(
 
 
 class StreamEditor:
-    """The Edit port for one stream; ``ending`` gives the last bytes, once how it ended is known."""
+    """Edits one stream, event by event; ``ending`` gives the last bytes, once how it ended is known."""
 
     def __init__(
         self,
@@ -34,72 +34,48 @@ class StreamEditor:
         defaults: dict[str, Any],
         ending: Callable[[StreamFacts, dict[str, Any]], bytes],
     ) -> None:
-        """``defaults`` are the fields (id, object, created, model) that a chunk gets where it lacks them."""
+        """``defaults`` are the fields (id, object, created, model) that a chunk gets where it lacks them, as long as no
+        chunk before it had them: they are the same in all chunks of a stream.
+        """
         self.broken = False
         """The caller got the stream only up to an event that failed or could not be read: the answer is not whole,
         whatever the provider sent afterwards."""
         self._dialect = dialect
-        self._defaults = defaults
+        self._defaults = dict(defaults)
         self._ending = ending
-        self._splitter = Splitter()
         self._repair = StreamRepair(sees_all=dialect.repairs_all)
 
-    def feed(self, chunk: bytes) -> bytes:
-        if self.broken:
-            return b""
-        if self._is_plain(chunk):
-            return chunk
-        try:
-            return b"".join(map(self._edit, self._splitter.feed(chunk)))
-        except EventTooLarge:
-            self.broken = True
-            return b""
-
-    def _is_plain(self, chunk: bytes) -> bool:
-        """Whether a piece is whole events none of which needs a change: nearly every one of most streams."""
-        return not self._splitter.rest and chunk.endswith(b"\n\n") and self._may_pass(chunk)
-
-    def _may_pass(self, events: bytes) -> bool:
-        if self._dialect.repairs_all or _NOT_PLAIN.search(events) is not None:
-            return False
-        mark = self._dialect.mark_of_chunk
-        return not mark or events.count(mark) == events.count(b"data:")
-
-    def end(self, facts: StreamFacts) -> bytes:
-        unfinished, self._splitter.rest = self._splitter.rest, b""
-        last = self._finish(unfinished)
-        if self.broken and facts.error is None:
-            facts = replace(facts, error={"message": "an event could not be read"})
-        if self._repair.has_tool_calls and facts.done and facts.error is None and facts.finish_reason is None:
-            last += finish_event(self._defaults, "tool_calls")
-            facts = replace(facts, finish_reason="tool_calls")
-        return last + self._ending(facts, self._defaults)
-
-    def _finish(self, unfinished: bytes) -> bytes:
-        """The event that the end of the stream left without its blank line, where it is whole all the same."""
-        data = parse_event(unfinished).data
-        if data is None or _object(data) is None:
-            return b""
-        return self._edit(unfinished.rstrip(b"\r\n") + b"\n\n")
-
-    def _edit(self, raw: bytes) -> bytes:
-        if self.broken:
-            return b""
-        if self._may_pass(raw):
-            return raw
-        data = parse_event(raw).data
+    def edit(self, event: bytes) -> bytes:
+        """What becomes of one whole event; nothing, once the stream is broken."""
+        data = parse_event(event).data
         if data is None:
-            return raw
-        if data.strip() == DONE:
+            return event
+        if self.broken or data.strip() == DONE:
             return b""
-        return self._edit_data(data)
-
-    def _edit_data(self, data: str) -> bytes:
         chunk = _object(data)
         if chunk is None or error_object(chunk) is not None:
             # A broken or failing stream ends here for the caller; ``end`` says why.
             self.broken = True
             return b""
+        return event if self._may_pass(event) else self._edit_chunk(chunk)
+
+    def end(self, facts: StreamFacts) -> bytes:
+        """The last bytes, once how the provider's stream ended is known."""
+        last = b""
+        if self._repair.has_tool_calls and facts.done and facts.error is None and facts.finish_reason is None:
+            last = finish_event(self._defaults, "tool_calls")
+            facts = replace(facts, finish_reason="tool_calls")
+        return last + self._ending(facts, self._defaults)
+
+    def _may_pass(self, event: bytes) -> bool:
+        """Whether an event needs no change: nearly every one of most streams."""
+        is_plain = not self._dialect.repairs_all and _NOT_PLAIN.search(event) is None
+        return is_plain and self._dialect.mark_of_chunk in event
+
+    def _edit_chunk(self, chunk: dict[str, Any]) -> bytes:
+        for name, value in self._defaults.items():
+            if name != "object" and type(chunk.get(name)) is type(value):
+                self._defaults[name] = chunk[name]
         if usage_object(chunk) is not None:
             _drop_usage(chunk)
             if not chunk.get("choices"):
@@ -107,9 +83,7 @@ class StreamEditor:
         self._dialect.repair_chunk(chunk)
         # What came with a failure is said, the failure itself only by ``end``.
         self.broken = not self._repair.repair(chunk)
-        for name, value in self._defaults.items():
-            if type(chunk.get(name)) is not type(value):
-                chunk[name] = value
+        chunk.update(self._defaults)
         return data_event(json.dumps(chunk, separators=(",", ":"), ensure_ascii=False))
 
 

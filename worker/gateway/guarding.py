@@ -33,7 +33,7 @@ class Guard:
         self._unmetered: list[bytes] = []
         self._unmetered_bytes = 0
         self._is_silent = False
-        self._is_unreadable = False
+        self._is_too_large = False
         self._last: tuple[Stencil | None, Stencil | None] = (None, None)
         self._known: tuple[Stencil, Stencil] | None = None
 
@@ -46,14 +46,15 @@ class Guard:
         try:
             return b"".join(map(self._pass, self._splitter.feed(piece)))
         except EventTooLarge:
-            return self._break_off()
+            self._is_too_large = True
+            return self._finish()
 
     def end(self, *, silent: bool) -> bytes:
         """An event that the end of the stream left without its blank line passes where it is whole all the same."""
         if self.is_over:
             return b""
         self._is_silent = silent
-        rest, self._splitter.rest = self._splitter.rest, b""
+        rest = self._splitter.rest
         last = self._pass(rest.rstrip(b"\r\n") + b"\n\n") if _can_be_read(rest) else b""
         return last if self.is_over else last + self._finish()
 
@@ -62,7 +63,7 @@ class Guard:
         self._meter_now()
         facts = self._meter.facts(silent=self._is_silent)
         is_explained = facts.error is not None or facts.finish_reason in FAILED_FINISHES
-        if (self._is_unreadable or self._editor.broken) and not is_explained:
+        if (self._is_too_large or self._editor.broken) and not is_explained:
             return replace(facts, error=UNREADABLE)
         return facts
 
@@ -72,31 +73,25 @@ class Guard:
         self._meter_later(event)
         if (given := self._alike(event)) is not None:
             return given
-        if not _can_be_read(event):
-            return self._break_off()
-        edited = self._editor.feed(event)
+        edited = self._editor.edit(event)
         if self._editor.broken or _is_end_mark(event):
             return edited + self._finish()
         self._learn(event, edited)
         return edited
 
-    def _break_off(self) -> bytes:
-        self._is_unreadable = True
-        return self._finish()
-
     def _finish(self) -> bytes:
         self.is_over = True
         return self._editor.end(self.facts())
 
-    def _alike(self, event: bytes) -> bytes | None:
-        """What becomes of an event that differs from the last in its text alone; None for any other."""
+    def _alike(self, events: bytes) -> bytes | None:
+        """What becomes of events that differ from the last in their text alone; None for any others."""
         if self._known is None:
             return None
         taken, given = self._known
-        text = taken.text_of(event)
-        if text is None:
+        texts = taken.texts_of(events)
+        if texts is None:
             return None
-        return event if taken is given else given.fill(text)
+        return events if taken is given else given.fill(texts)
 
     def _learn(self, event: bytes, edited: bytes) -> None:
         # An editor may treat the first of its kind in its own way, so two in a row must have become the same.
@@ -104,7 +99,7 @@ class Guard:
         self._known = None
         if taken is None or given is None or (taken, given) != self._last:
             self._last = (taken, given)
-        elif taken.text_of(event) == given.text_of(edited):
+        elif taken.texts_of(event) == given.texts_of(edited):
             self._known = (taken, taken if taken == given else given)
 
     def _meter_later(self, events: bytes) -> None:

@@ -9,7 +9,7 @@ from gateway.fields import Fields
 from gateway.money import NOTHING, NanoUsd
 from gateway.ports import Document
 from gateway.pricing import most_it_can_cost, output_tokens_within
-from gateway.records import KeyLimits, to_plain
+from gateway.records import KeyLimits, to_object
 from gateway.routing import Call, Candidate
 
 # A token stands for at least one byte of the text that it came from, and the JSON of a request is never shorter than
@@ -61,8 +61,7 @@ class HoldRequest:
     expires_ms: int
 
     def to_json(self) -> dict[str, Any]:
-        plain: dict[str, Any] = to_plain(self)
-        return plain
+        return to_object(self)
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "HoldRequest":
@@ -112,8 +111,7 @@ class HoldReply:
     first_cost_nano_usd: NanoUsd | None = None
 
     def to_json(self) -> dict[str, Any]:
-        plain: dict[str, Any] = to_plain(self)
-        return plain
+        return to_object(self)
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "HoldReply":
@@ -135,11 +133,10 @@ class HoldReply:
 
 def bound_of(call: Call, candidates: Sequence[Candidate]) -> Bound:
     """The token bound of a call: a token a byte of input, what its images may take, and the output it may ask for."""
-    messages = call.document.items("messages")
     most_output = max(candidate.max_output_tokens for candidate in candidates)
     most_image = max(candidate.model.image_tokens for candidate in candidates)
-    images, image_bytes = _images(messages, takes_images=most_image > 0)
-    template = TEMPLATE_TOKENS_PER_MESSAGE * len(messages) + TEMPLATE_TOKENS
+    images, image_bytes = _images(call.parts(), takes_images=most_image > 0)
+    template = TEMPLATE_TOKENS_PER_MESSAGE * len(call.document.items("messages")) + TEMPLATE_TOKENS
     return Bound(
         input_tokens=call.size_bytes - image_bytes + images * most_image + template,
         output_tokens=min(call.max_tokens or most_output, most_output),
@@ -147,21 +144,20 @@ def bound_of(call: Call, candidates: Sequence[Candidate]) -> Bound:
     )
 
 
-def _images(messages: Sequence[Document], *, takes_images: bool) -> tuple[int, int]:
+def _images(parts: Iterable[Document], *, takes_images: bool) -> tuple[int, int]:
     """How many images there are, and how many bytes of the body are image data rather than text.
 
     Raises UnsupportedParameter for a part that is neither text nor an image, and for an image that no target takes:
     what it would use cannot be bounded.
     """
     images = image_bytes = 0
-    for message in messages:
-        for part in message.items("content"):
-            kind = part.read("type")
-            if kind == "image_url" and takes_images:
-                images += 1
-                image_bytes += _data_url_bytes(part.read("image_url"))
-            elif kind != "text":
-                raise UnsupportedParameter(f"The model does not take parts of type {kind!r}.", param="messages")
+    for part in parts:
+        kind = part.read("type")
+        if kind == "image_url" and takes_images:
+            images += 1
+            image_bytes += _data_url_bytes(part.read("image_url"))
+        elif kind != "text":
+            raise UnsupportedParameter(f"The model does not take parts of type {kind!r}.", param="messages")
     return images, image_bytes
 
 

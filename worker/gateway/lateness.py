@@ -16,7 +16,7 @@ from gateway.ports import LateBody, Ports
 COMMIT_WAIT_MS = 10_000
 """How long the status line of a stream waits for a target that answers."""
 
-HEARTBEAT_MS = 5_000
+HEARTBEAT_MS = 3_000
 HEARTBEAT = b": waiting for a provider\n\n"
 
 

@@ -75,18 +75,6 @@ class StreamMeter:
             self._error = error_object(chunk) or self._error
 
 
-def merge(first: StreamFacts, then: StreamFacts) -> StreamFacts:
-    """The facts of a stream whose parts were metered apart."""
-    return StreamFacts(
-        usage=then.usage or first.usage,
-        finish_reason=then.finish_reason or first.finish_reason,
-        done=first.done or then.done,
-        error=then.error or first.error,
-        silent=then.silent,
-        content_bytes=first.content_bytes + then.content_bytes,
-    )
-
-
 def usage_object(chunk: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """A chunk's or an answer's usage: at the top, or inside a choice (Moonshot)."""
     if isinstance(usage := chunk.get("usage"), dict) and usage:

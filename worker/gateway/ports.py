@@ -58,6 +58,9 @@ class Document(Protocol):
     def items(self, name: str) -> "Sequence[Document]":
         """The objects of a list field; other items, and a field that is no list, count as none."""
 
+    def has_list(self) -> bool:
+        """Whether one of its fields is a list. Unlike ``items``, it leaves a long text where it is."""
+
     def detach(self, name: str) -> None:
         """Give this document a field of its own, so that changes inside it reach no other copy."""
 

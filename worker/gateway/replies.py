@@ -132,12 +132,11 @@ def _is_answer(message: Any) -> bool:
     return any(message.get(name) for name in ("content", "reasoning_content", "tool_calls", "refusal"))
 
 
-async def read_beginning(reply: UpstreamReply, candidate: Candidate, ports: Ports) -> Begun:
-    """A stream until its first content; raises AttemptFailed."""
+async def read_beginning(reply: UpstreamReply, candidate: Candidate, ports: Ports, *, until_ms: int) -> Begun:
+    """A stream until its first content, which must have come by then; raises AttemptFailed."""
     splitter, meter, head = Splitter(), StreamMeter(), b""
-    deadline_ms = ports.now_ms() + candidate.provider.first_event_timeout_ms
     while True:
-        piece = await reply.read(timeout_ms=max(1, deadline_ms - ports.now_ms()))
+        piece = await reply.read(timeout_ms=max(1, until_ms - ports.now_ms()))
         if piece is None:
             meter.end()
             raise _ended_early(meter.facts(), head, candidate, reply.status)

@@ -51,6 +51,12 @@ class Call:
         """The public name that was asked for."""
         return self.models[0]
 
+    def parts(self) -> Iterator[Document]:
+        """The parts of the messages whose content is a list of parts."""
+        for message in self.document.items("messages"):
+            if message.has_list():
+                yield from message.items("content")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
@@ -171,8 +177,7 @@ def _seeing(call: Call, candidates: list[Candidate]) -> list[Candidate]:
     seeing = [candidate for candidate in candidates if candidate.model.image_tokens]
     if not seeing or len(seeing) == len(candidates):
         return candidates
-    parts = (part for message in call.document.items("messages") for part in message.items("content"))
-    return seeing if any(part.read("type") == "image_url" for part in parts) else candidates
+    return seeing if any(part.read("type") == "image_url" for part in call.parts()) else candidates
 
 
 def _ordered(call: Call, candidates: list[Candidate]) -> list[Candidate]:

@@ -7,7 +7,6 @@ MAX_EVENT_BYTES = 8 * 2**20
 
 DONE = "[DONE]"
 DONE_EVENT = b"data: [DONE]\n\n"
-HEARTBEAT = b": waiting\n\n"
 
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r|\n\r\n")
 _LINE_END = re.compile(r"\r\n|\n|\r")

@@ -26,13 +26,17 @@ class Stencil:
         start, end = fields[0].span(1)
         return cls(event[:start], event[end:])
 
-    def text_of(self, event: bytes) -> bytes | None:
-        """The text of an event that differs in nothing else, as JSON writes it; None for any other event."""
-        start, end = len(self.before), len(event) - len(self.after)
-        if start > end or not event.startswith(self.before) or not event.endswith(self.after):
+    def texts_of(self, events: bytes) -> list[bytes] | None:
+        """The texts of one or more events that differ in nothing else, as JSON writes them; None for any others."""
+        start, end = len(self.before), len(events) - len(self.after)
+        if start > end or not events.startswith(self.before) or not events.endswith(self.after):
             return None
-        return event[start:end] if _TEXT.fullmatch(event, start, end) else None
+        if _TEXT.fullmatch(events, start, end):
+            return [events[start:end]]
+        texts = events[start:end].split(self.after + self.before)
+        # No escape has a space in it, so joined by spaces all of them are JSON only if each of them is.
+        return texts if _TEXT.fullmatch(b" ".join(texts)) else None
 
-    def fill(self, text: bytes) -> bytes:
-        """The event with this text."""
-        return self.before + text + self.after
+    def fill(self, texts: list[bytes]) -> bytes:
+        """The events with these texts."""
+        return self.before + (self.after + self.before).join(texts) + self.after

@@ -49,7 +49,7 @@ def test_the_first_chunk_s_fields_are_the_answer_s() -> None:
                 "index": 0,
                 "message": {"role": "assistant", "content": "ab"},
                 "logprobs": None,
-                "finish_reason": None,
+                "finish_reason": "stop",
             }
         ],
     }

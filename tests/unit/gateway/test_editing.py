@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.charging import is_whole
 from gateway.editing import StreamEditor, finish_event, usage_event
+from gateway.guarding import Guard
 from gateway.metering import StreamMeter, usage_object
 from gateway.ports import StreamFacts
 from gateway.providers import DIALECTS
@@ -33,13 +34,13 @@ def ending(facts: StreamFacts, defaults: dict[str, Any]) -> bytes:
 
 
 def edited(dialect: str, *pieces: bytes) -> bytes:
-    editor, meter = StreamEditor(DIALECTS[dialect], defaults=DEFAULTS, ending=ending), StreamMeter()
-    output = b""
-    for piece in pieces:
-        meter.feed(piece)
-        output += editor.feed(piece)
-    meter.end()
-    return output + editor.end(meter.facts())
+    guard = guard_of(dialect)
+    return b"".join(map(guard.feed, pieces)) + guard.end(silent=False)
+
+
+def guard_of(dialect: str) -> Guard:
+    """An editor where it stands: behind the guard, which gives it whole events."""
+    return Guard(StreamEditor(DIALECTS[dialect], defaults=DEFAULTS, ending=ending))
 
 
 @shapes
@@ -97,6 +98,14 @@ def test_every_chunk_has_the_fields_that_openai_s_clients_rely_on(shape: Shape) 
 
 
 @shapes
+def test_what_is_added_at_the_end_has_the_id_that_the_provider_gave(shape: Shape) -> None:
+    given = {item.get("id") for item in read_events(shape.wire.decode()) if isinstance(item, dict)} - {None}
+    chunks = [item for item in read_events(edited(shape.dialect, shape.wire).decode()) if isinstance(item, dict)]
+
+    assert {chunk["id"] for chunk in chunks if "error" not in chunk} <= (given or {DEFAULTS["id"]})
+
+
+@shapes
 def test_a_plain_event_of_a_plain_stream_passes_byte_for_byte(shape: Shape) -> None:
     if DIALECTS[shape.dialect].repairs_all:
         return
@@ -117,10 +126,7 @@ def test_a_stream_cut_at_any_byte_before_its_finish_is_never_passed_off_as_whole
     end = cut_shape.wire.find(b'"finish_reason":"' if cut_shape.finish_reason else b"[DONE]")
 
     for cut in range(end):
-        editor, meter = StreamEditor(DIALECTS[cut_shape.dialect], defaults=DEFAULTS, ending=ending), StreamMeter()
-        meter.feed(cut_shape.wire[:cut])
-        output = editor.feed(cut_shape.wire[:cut]) + editor.end(meter.facts())
-        said = read_events(output.decode())
+        said = read_events(edited(cut_shape.dialect, cut_shape.wire[:cut]).decode())
 
         assert said[-1] == {"error": {"message": "broken"}}
         assert "[DONE]" not in said
@@ -183,7 +189,8 @@ def test_the_editor_knows_that_it_stopped_before_the_provider_did() -> None:
     for texts, broken in ((SPARK_TEXTS, False), (["oops", *SPARK_TEXTS], True), (["[" * 500, *SPARK_TEXTS], True)):
         editor = StreamEditor(DIALECTS["spark"], defaults=DEFAULTS, ending=ending)
 
-        editor.feed(events(*texts, "[DONE]"))
+        for text in (*texts, "[DONE]"):
+            editor.edit(events(text))
 
         assert editor.broken is broken
 

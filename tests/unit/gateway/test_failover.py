@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from gateway.attempt import MAX_UNSTREAMED_TOKENS, SLOWEST_MS_PER_TOKEN
 from gateway.circuits import FAILURES_TO_OPEN
 from gateway.failover import MAX_ATTEMPTS
 from gateway.judging import AGAIN_AFTER_MS
@@ -28,8 +29,8 @@ async def ask_two(
     ports = FakePorts(catalogue=two_targets(provider))
     ports.upstream.answer(provider, first)
     ports.upstream.answer("mirror", Reply(pieces=[CONTENT]) if stream else json_reply(whole_answer("from the mirror")))
-    # One that does not think is asked for JSON where the caller wants JSON.
-    return await chat(ports, stream=stream, thinking={"type": "disabled"}), ports
+    # A short answer of one that does not think is asked for as JSON where the caller wants JSON.
+    return await chat(ports, stream=stream, thinking={"type": "disabled"}, max_tokens=9), ports
 
 
 async def ask_one(reply: Reply | UpstreamFailed, *, stream: bool = False) -> tuple[Answer, FakePorts]:
@@ -153,13 +154,41 @@ async def test_a_stream_s_first_event_may_take_as_long_as_its_limit(delay_ms: in
     by_head, _ = await ask_two(Reply(pieces=[CONTENT], delay_ms=delay_ms), stream=True)
     by_event, _ = await ask_two(Reply(pieces=[Pause(delay_ms), CONTENT]), stream=True)
 
-    assert by_head.attempts()[0] == by_event.attempts()[0] == ("deepseek", outcome)
+    by_both, _ = await ask_two(Reply(pieces=[Pause(delay_ms - 9_000), CONTENT], delay_ms=9_000), stream=True)
+
+    assert {answer.attempts()[0] for answer in (by_head, by_event, by_both)} == {("deepseek", outcome)}
 
 
-async def test_a_whole_answer_may_take_longer_than_a_first_event() -> None:
-    answer, _ = await ask_one(Reply(pieces=json_reply(whole_answer()).pieces, delay_ms=16_000))
+@pytest.mark.parametrize(("max_tokens", "delay_ms", "status"), [(10, 16_000, 200), (10, 16_001, 504), (1, 15_101, 504)])
+async def test_a_short_answer_in_one_piece_has_the_time_of_its_tokens_beyond_that_of_a_first_event(
+    max_tokens: int, delay_ms: int, status: int
+) -> None:
+    ports = FakePorts()
+    slow = Reply(pieces=json_reply(whole_answer()).pieces, delay_ms=delay_ms)
+    ports.upstream.answer("deepseek", slow, slow)
 
-    assert answer.status == 200
+    answer = await chat(ports, max_tokens=max_tokens, thinking={"type": "disabled"})
+
+    assert answer.status == status
+
+
+@pytest.mark.parametrize(
+    ("max_tokens", "is_streamed"), [(MAX_UNSTREAMED_TOKENS, False), (MAX_UNSTREAMED_TOKENS + 1, True), (None, True)]
+)
+async def test_an_answer_that_may_be_long_is_streamed_to_us_so_that_a_silent_target_is_left_in_time(
+    max_tokens: int | None, is_streamed: bool
+) -> None:
+    ports = FakePorts(catalogue=two_targets("deepseek"))
+    ports.upstream.answer("deepseek", UpstreamSilent("nothing"))
+    ports.upstream.answer("mirror", json_reply(whole_answer("from the mirror")))
+
+    answer = await chat(ports, max_tokens=max_tokens, thinking={"type": "disabled"})
+
+    (_, first), (_, second) = ports.upstream.calls
+    assert answer.json()["choices"][0]["message"]["content"] == "from the mirror"
+    assert [document.get("stream", False) for document in ports.upstream.documents()] == [is_streamed] * 2
+    work_ms = 0 if is_streamed else MAX_UNSTREAMED_TOKENS * SLOWEST_MS_PER_TOKEN
+    assert [first.headers_timeout_ms, second.headers_timeout_ms] == [15_000 + work_ms] * 2
 
 
 async def test_each_target_is_asked_once_and_no_more_than_the_limit() -> None:
@@ -247,12 +276,14 @@ async def test_a_failed_attempt_s_time_is_measured() -> None:
 
 async def test_all_attempts_together_end_before_the_hold_does() -> None:
     targets = [target("mirror", f"open-{number}") for number in range(3)]
-    ports = FakePorts(catalogue=catalogue(model("deepseek-chat", *targets)))
-    ports.upstream.answer("mirror", *(Reply(delay_ms=400_000, status=502) for _ in targets))
+    served = catalogue(model("deepseek-chat", *targets))
+    hasty = {"mirror": replace(served.providers["mirror"], total_timeout_ms=20_000)}
+    ports = FakePorts(catalogue=replace(served, providers=served.providers | hasty))
+    ports.upstream.answer("mirror", *(Reply(delay_ms=12_000, status=502) for _ in targets))
 
     answer = await chat(ports)
 
-    assert ports.clock.now_ms - ports.records()[0].started_at_ms == 600_000
+    assert ports.clock.now_ms - ports.records()[0].started_at_ms == 20_000
     assert answer.attempts() == [("mirror", "server_error"), ("mirror", "timeout")]
     assert len(ports.upstream.calls) == 2
     assert ports.records()[0].state == "failed"

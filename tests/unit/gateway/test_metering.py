@@ -11,14 +11,12 @@ from gateway.metering import (
     StreamMeter,
     error_object,
     estimated_usage,
-    merge,
     openai_usage,
     usage_object,
     usage_of,
 )
 from gateway.ports import StreamFacts
 from gateway.records import Usage
-from gateway.sse import Splitter
 from tests.unit.gateway.shapes import KIMI_TOKENS, SHAPES, Shape, deepseek, events, tool_call, usage
 from tests.unit.gateway.slow import content_of, facts_of
 
@@ -55,17 +53,6 @@ def test_the_facts_are_the_slow_reader_s_wherever_the_stream_is_cut(shape: Shape
 @shapes
 def test_the_facts_are_the_same_byte_by_byte(shape: Shape) -> None:
     assert metered(*(bytes([byte]) for byte in shape.wire)) == facts_of(shape.wire)
-
-
-@shapes
-def test_a_head_and_the_rest_metered_apart_say_what_the_whole_says(shape: Shape) -> None:
-    def in_two(cut: int) -> StreamFacts:
-        head, splitter = StreamMeter(), Splitter()
-        head.feed(shape.wire[:cut])
-        splitter.feed(shape.wire[:cut])
-        return merge(head.facts(), metered(splitter.rest, shape.wire[cut:]))
-
-    assert all(in_two(cut) == facts_of(shape.wire) for cut in range(len(shape.wire) + 1))
 
 
 def test_a_stream_that_stops_within_an_event_says_nothing_of_that_event() -> None:

@@ -29,14 +29,15 @@ DEVELOPER = [{"role": "developer", "content": "Be brief."}, {"role": "user", "co
 
 
 async def sent(name: str, /, **fields: Any) -> dict[str, Any]:
-    """The document that a provider is sent for these fields."""
+    """The document that a provider is sent for these fields; a short answer, so that JSON is asked for as JSON."""
     ports = FakePorts(catalogue=catalogue(model("deepseek-chat", target(name, "upstream-1", inject=INJECTED))))
     stream = fields.get("stream", False)
     ports.upstream.answer(name, Reply(pieces=[ANSWERED]) if stream else json_reply(whole_answer()))
-    answer = await chat(ports, {**CHAT, **fields})
+    bound = {} if "max_tokens" in fields or "max_completion_tokens" in fields else {"max_tokens": 9}
+    answer = await chat(ports, {**CHAT, **bound, **fields})
     assert answer.status == 200, answer.text
     [document] = ports.upstream.documents()
-    return document
+    return {name: value for name, value in document.items() if name not in bound}
 
 
 @pytest.mark.parametrize("provider", PROVIDER_NAMES)
@@ -164,9 +165,9 @@ async def test_what_one_target_is_sent_is_not_what_the_next_is_sent() -> None:
         ports.upstream.answer(first, Reply(status=503))
         ports.upstream.answer("mirror", json_reply(whole_answer()))
 
-        await chat(ports, messages=messages, response_format={"type": "text"}, user="u")
+        await chat(ports, messages=messages, response_format={"type": "text"}, user="u", max_tokens=9)
 
-        expected = {**CHAT, "messages": messages, "response_format": {"type": "text"}, "user": "u"}
+        expected = {**CHAT, "messages": messages, "response_format": {"type": "text"}, "user": "u", "max_tokens": 9}
         assert ports.upstream.documents()[1] == {**expected, "model": "mirror-1"}
 
 

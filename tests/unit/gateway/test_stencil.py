@@ -19,14 +19,15 @@ def event(text: str) -> bytes:
     return events(deepseek({"content": text}))
 
 
-@given(texts)
-def test_an_event_with_another_text_is_alike_and_its_text_is_found(text: str) -> None:
+@given(st.lists(texts, min_size=1, max_size=5))
+def test_events_with_other_texts_are_alike_and_their_texts_are_found(said: list[str]) -> None:
     assert ALIKE is not None
-    found = ALIKE.text_of(event(text))
+    wire = b"".join(map(event, said))
+    found = ALIKE.texts_of(wire)
 
     assert found is not None
-    assert json.loads(b'"' + found + b'"') == text
-    assert ALIKE.fill(found) == event(text)
+    assert [json.loads(b'"' + text + b'"') for text in found] == said
+    assert ALIKE.fill(found) == wire
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,10 @@ def test_an_event_with_another_text_is_alike_and_its_text_is_found(text: str) ->
         events(deepseek({"content": "Hello"}, "stop")),
         events(deepseek({"role": "assistant", "content": "Hello"})),
         events(compact({"error": {"message": "Hello"}})),
-        HELLO + HELLO,
+        HELLO + events("[DONE]") + HELLO,
+        HELLO + events(deepseek({})) + HELLO,
+        HELLO + HELLO[:-1],
+        HELLO + HELLO[1:],
         HELLO[:-1],
         HELLO[1:],
         b"",
@@ -44,13 +48,15 @@ def test_an_event_with_another_text_is_alike_and_its_text_is_found(text: str) ->
         HELLO.replace(b"Hello", b"\\"),
         HELLO.replace(b"Hello", b"\\x"),
         HELLO.replace(b"Hello", b"\\u12"),
+        HELLO.replace(b"Hello", b"\\u12") + HELLO.replace(b"Hello", b"34"),
+        HELLO.replace(b"Hello", b"\\") + HELLO.replace(b"Hello", b"n"),
         HELLO.replace(b"Hello", b"a\nb"),
     ],
 )
-def test_any_other_event_is_not(other: bytes) -> None:
+def test_any_others_are_not(other: bytes) -> None:
     assert ALIKE is not None
 
-    assert ALIKE.text_of(other) is None
+    assert ALIKE.texts_of(other) is None
 
 
 @pytest.mark.parametrize(
@@ -72,5 +78,5 @@ def test_the_arguments_of_a_tool_call_are_a_text() -> None:
     stencil = Stencil.of(events(deepseek(tool_call('{"city'))))
 
     assert stencil is not None
-    assert stencil.text_of(events(deepseek(tool_call('": "Bern"}')))) == b'\\": \\"Bern\\"}'
-    assert stencil.text_of(events(deepseek(tool_call("{}", id="call_1", type="function")))) is None
+    assert stencil.texts_of(events(deepseek(tool_call('": "Bern"}')))) == [b'\\": \\"Bern\\"}']
+    assert stencil.texts_of(events(deepseek(tool_call("{}", id="call_1", type="function")))) is None

@@ -46,6 +46,9 @@ class DictDocument:
         values = self.values.get(name)
         return [DictDocument(value) for value in values if isinstance(value, dict)] if isinstance(values, list) else []
 
+    def has_list(self) -> bool:
+        return any(isinstance(value, list) for value in self.values.values())
+
     def detach(self, name: str) -> None:
         self.values[name] = copy.deepcopy(self.values.get(name))
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from gateway.fields import Fields
-from gateway.records.plain import to_plain
+from gateway.records.plain import to_object
 from gateway.records.prices import PriceRow
 
 CATALOGUE_KV_KEY = "catalogue"
@@ -141,9 +141,9 @@ class Catalogue:
         return {
             "version": self.version,
             "published_at_ms": self.published_at_ms,
-            "providers": to_plain(list(self.providers.values())),
-            "models": to_plain(list(self.models.values())),
-            "health": to_plain(list(self.health.values())),
+            "providers": [to_object(record) for record in self.providers.values()],
+            "models": [to_object(record) for record in self.models.values()],
+            "health": [to_object(record) for record in self.health.values()],
         }
 
     @classmethod

@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 
 from gateway.fields import Fields
 from gateway.money import NanoUsd
-from gateway.records.plain import to_plain
+from gateway.records.plain import to_object
 
 GrantKind = Literal["credit", "trial", "top_up", "refund", "reversal"]
 
@@ -19,8 +19,7 @@ class Grant:
     amount_nano_usd: NanoUsd
 
     def to_json(self) -> dict[str, Any]:
-        plain: dict[str, Any] = to_plain(self)
-        return plain
+        return to_object(self)
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "Grant":
@@ -51,8 +50,7 @@ class WalletState:
         return NanoUsd(self.balance_nano_usd - self.held_nano_usd)
 
     def to_json(self) -> dict[str, Any]:
-        plain: dict[str, Any] = to_plain(self)
-        return plain
+        return to_object(self)
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "WalletState":

@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 
 from gateway.fields import Fields
 from gateway.money import NanoUsd
-from gateway.records.plain import to_plain
+from gateway.records.plain import to_object
 
 API_KEY_KV_PREFIX = "key:"
 
@@ -53,8 +53,7 @@ class KeyRecord:
     version: int
 
     def to_json(self) -> dict[str, Any]:
-        plain: dict[str, Any] = to_plain(self)
-        return plain
+        return to_object(self)
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "KeyRecord":

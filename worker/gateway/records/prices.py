@@ -5,7 +5,7 @@ from typing import Any
 
 from gateway.fields import FieldError, Fields
 from gateway.money import PicoUsd
-from gateway.records.plain import to_plain
+from gateway.records.plain import to_object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +82,7 @@ class PriceRow:
     source: str
 
     def to_json(self) -> dict[str, Any]:
-        plain: dict[str, Any] = to_plain(self)
-        return plain
+        return to_object(self)
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "PriceRow":

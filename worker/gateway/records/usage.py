@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 
 from gateway.fields import FieldError, Fields
 from gateway.money import NanoUsd
-from gateway.records.plain import to_plain
+from gateway.records.plain import to_object
 
 UsageState = Literal["complete", "partial", "failed", "abandoned"]
 DEAD_LETTERS_KV_PREFIX = "dead:"
@@ -52,8 +52,7 @@ class Attempt:
     ms: int
 
     def to_json(self) -> dict[str, Any]:
-        plain: dict[str, Any] = to_plain(self)
-        return plain
+        return to_object(self)
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "Attempt":
@@ -92,8 +91,7 @@ class UsageRecord:
     total_ms: int
 
     def to_json(self) -> dict[str, Any]:
-        plain: dict[str, Any] = to_plain(self)
-        return plain
+        return to_object(self)
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "UsageRecord":
