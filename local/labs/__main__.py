@@ -43,7 +43,8 @@ def _arguments() -> argparse.Namespace:
 
 def _base_urls(listener: socket.socket) -> dict[str, str]:
     host, port = listener.getsockname()[:2]
-    return {f"{lab.name.upper()}_BASE_URL": f"http://{host}:{port}{next(iter(lab.bases))}" for lab in LABS}
+    paths = {name: path for lab in LABS for name, path in {lab.name: next(iter(lab.bases)), **lab.versions}.items()}
+    return {f"{name.upper()}_BASE_URL": f"http://{host}:{port}{path}" for name, path in paths.items()}
 
 
 if __name__ == "__main__":

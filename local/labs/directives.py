@@ -11,6 +11,7 @@ A key with a lab's name before it acts on that lab alone, and there wins over th
     bytes=N              pad the content to N bytes
     unicode              multi-byte text
     cached=N             prompt tokens that come from the cache (at most all of them)
+    tool_object          a tool call as an object, also where a list was asked for (Spark)
     tools=N              parallel tool calls (default 1; 0 answers with text)
     finish=REASON        finish reason, also one that only this lab knows
     usage=PLACE          where a stream carries usage: finish, choice, separate, text, documented or none, as the lab
@@ -91,6 +92,7 @@ class Directives:
     unicode: bool = False
     cached: int = 0
     tools: int = 1
+    tool_object: bool = False
     finish: str | None = None
     usage: str | None = None
     first_delay_ms: int | None = None
@@ -129,6 +131,7 @@ class Directives:
 
 
 _TEXTS = {"id", "finish", "usage", "framing", "omit", "fault", "error"}
+_FLAGS = {"unicode", "tool_object"}
 _KEYS = {field.name for field in fields(Directives)}
 
 
@@ -147,7 +150,7 @@ def _assignments(text: str) -> Iterator[tuple[str, str]]:
 def _read(name: str, value: str) -> str | int | bool:
     if name not in _KEYS:
         raise DirectiveError(f"there is no directive {name!r}")
-    if name == "unicode":
+    if name in _FLAGS:
         return value != "0"
     if name == "fault" and value not in FAULTS:
         raise DirectiveError(f"there is no fault {value!r}")

@@ -48,6 +48,7 @@ class Lab(ABC):
     name: ClassVar[str]
     owner: ClassVar[str]
     bases: ClassVar[Mapping[str, tuple[str, ...]]]  # path -> the models served there; the usual path first
+    versions: ClassVar[Mapping[str, str]] = {}  # further providers of a catalogue -> the path where each is served
     errors: ClassVar[Mapping[str, LabError]]
     usage_places: ClassVar[tuple[str, ...]]  # for the directive
     error_in_200: ClassVar[str] = "overloaded"

@@ -26,6 +26,7 @@ class Spark(Lab):
     name = "spark"
     owner = "iflytek"
     bases: ClassVar = {"/spark/v1": MODELS, "/spark/v2": X_MODELS}
+    versions: ClassVar = {"spark_x": "/spark/v2"}
     usage_places = ("finish", "text")
     data_prefix = b"data:"
     error_in_200 = "balance"
@@ -132,7 +133,8 @@ def _tool_calls(call: Call, tool_calls: tuple[ToolCall, ...]) -> Json | list[Jso
         }
         for index, tool_call in enumerate(tool_calls)
     ]
-    return listed if call.body.get("tool_calls_switch") is True else listed[0]
+    is_switched = call.body.get("tool_calls_switch") is True and not call.directives.tool_object
+    return listed if is_switched else listed[0]
 
 
 def _usage(answer: Answer) -> Json:

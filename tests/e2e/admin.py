@@ -29,11 +29,12 @@ class Admin:
         headers = {"authorization": f"Bearer {token}"}
         self._client = httpx2.Client(base_url=f"{control_plane_url}/admin/v1", headers=headers, timeout=15)
 
-    def open_account(self, *, credit_usd: str = "100.00", **key: Any) -> Account:
-        """A new account with credit, and one key with these terms."""
+    def open_account(self, *, credit_usd: str | None = "100.00", **key: Any) -> Account:
+        """A new account with credit (None: without), and one key with these terms."""
         email = f"{secrets.token_hex(6)}@example.com"
         account_id: str = self._call("POST", "/accounts", {"email": email})["id"]
-        self.credit(account_id, amount_usd=credit_usd, reference="test")
+        if credit_usd is not None:
+            self.credit(account_id, amount_usd=credit_usd, reference="test")
         return Account(id=account_id, api_key=self.make_key(account_id, **key)["key"])
 
     def credit(self, account_id: str, *, amount_usd: str, reference: str) -> dict[str, Any]:
@@ -108,6 +109,11 @@ class Admin:
         """How many records each Wallet sends again."""
         accounts = self._call("POST", "/dead-letters/replay")["accounts"]
         return {account["account_id"]: account["records"] for account in accounts}
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """What the operator should look at."""
+        found: list[dict[str, Any]] = self._call("GET", "/alerts")["items"]
+        return found
 
     def reconcile(self) -> dict[str, Any]:
         answer: dict[str, Any] = self._call("GET", "/reconcile")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from openai import OpenAI
 
+from tests.e2e import contract
 from tests.e2e import wall as fault_wall
 from tests.e2e.admin import Account, Admin
 from tests.e2e.fault_server import FaultServer
@@ -90,13 +91,13 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 @pytest.fixture(scope="session")
 def wall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wall]:
-    """A stack of its own whose providers are one server that fails as it is told to. At its end no hold is left, and
-    Wallet and ledger say the same."""
+    """A stack of its own, most of whose providers are one server that fails as it is told to."""
     folder = tmp_path_factory.mktemp("wall")
     with contextlib.ExitStack() as closing:
         server = closing.enter_context(FaultServer().running())
-        (folder / "catalogue.toml").write_text(fault_wall.catalogue(server))
-        launcher = Launcher(folder, HAOTOKAI_CATALOGUE=str(folder / "catalogue.toml"), **fault_wall.KEYS)
+        (folder / "catalogue.toml").write_text(fault_wall.catalogue(server) + contract.catalogue())
+        settings = {"HAOTOKAI_CATALOGUE": str(folder / "catalogue.toml"), "TRIAL_CREDIT_USD": "0"}
+        launcher = Launcher(folder, **settings, **fault_wall.KEYS)
         closing.callback(launcher.stop)
         stack = launcher.ready()
         admin = Admin(stack.control_plane_url, stack.admin_token)

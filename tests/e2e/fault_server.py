@@ -40,8 +40,11 @@ class Asked:
 class Exchange:
     """One call and its connection. An act writes the response, or breaks the connection."""
 
-    def __init__(self, asked: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, asked: Asked, heard: asyncio.Event, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         self.asked = asked
+        self._heard = heard
         self._reader = reader
         self._writer = writer
 
@@ -63,6 +66,11 @@ class Exchange:
 
     async def end(self) -> None:
         await self._write(b"0\r\n\r\n")
+
+    async def heard(self) -> None:
+        """Return once the caller at the other end of the gateway has what was sent so far: a fault that comes with the
+        words before it may reach the gateway in one piece with them, or a reset overtake them."""
+        await self._heard.wait()
 
     async def silence(self) -> None:
         """Nothing more, until the caller leaves."""
@@ -95,12 +103,20 @@ class FaultServer:
     def __init__(self) -> None:
         self._plans: dict[tuple[str, str], tuple[Act, ...]] = {}
         self._asked: defaultdict[tuple[str, str], list[Asked]] = defaultdict(list)
+        self._heard: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._listener = socket.create_server((HOST, 0), backlog=512)
+        self._deaf = socket.socket()
+        self._deaf.bind((HOST, 0))  # so that nobody else comes to listen there
         self._loop = asyncio.new_event_loop()
         self._connections: set[asyncio.Task[None]] = set()
 
     def base_url(self, provider: str) -> str:
         return f"http://{HOST}:{self._listener.getsockname()[1]}/{provider}"
+
+    @property
+    def closed_url(self) -> str:
+        """Where nobody listens."""
+        return f"http://{HOST}:{self._deaf.getsockname()[1]}"
 
     @contextlib.contextmanager
     def running(self) -> "Iterator[FaultServer]":
@@ -112,6 +128,7 @@ class FaultServer:
             self._loop.call_soon_threadsafe(self._stopped.set)
             serving.join()
             self._loop.close()
+            self._deaf.close()
 
     def plan(self, provider: str, model: str, *acts: Act) -> None:
         self._plans[provider, model] = acts
@@ -119,6 +136,13 @@ class FaultServer:
     def asked(self, provider: str, model: str) -> list[Asked]:
         """The calls that came for a model, in order."""
         return list(self._asked[provider, model])
+
+    def heard(self, model: str) -> None:
+        """The caller has what this model said so far, or waits for all of it."""
+        self._loop.call_soon_threadsafe(self._set_heard, model)
+
+    def _set_heard(self, model: str) -> None:
+        self._heard[model].set()
 
     async def _serve(self) -> None:
         self._stopped = asyncio.Event()
@@ -135,7 +159,7 @@ class FaultServer:
         self._connections.add(task)
         try:
             while (asked := await _read(reader)) is not None:
-                await self._act(asked)(Exchange(asked, reader, writer))
+                await self._act(asked)(Exchange(asked, self._heard[asked.model], reader, writer))
         except (ClientLeft, ConnectionError, asyncio.CancelledError):
             return
         finally:
@@ -170,9 +194,3 @@ async def _read(reader: asyncio.StreamReader) -> Asked | None:
 def _head(status: int, headers: dict[str, str]) -> bytes:
     lines = [f"HTTP/1.1 {status} Status", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode()
-
-
-def closed_url() -> str:
-    """Where nobody listens."""
-    with socket.create_server((HOST, 0)) as listener:
-        return f"http://{HOST}:{listener.getsockname()[1]}"

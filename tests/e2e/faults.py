@@ -13,6 +13,9 @@ WORDS = tuple(f"word{number} " for number in range(1, 13))
 PROMPT_TOKENS = {"first": 11, "second": 21}
 DEFAULT_PROMPT_TOKENS = 31
 DONE = b"data: [DONE]\n\n"
+# What comes before a fault within a stream: the role, the provider's name and seven words.
+EVENTS_BEFORE = 9
+LAST_WORD_BEFORE = WORDS[6].strip()
 
 Json = dict[str, Any]
 
@@ -151,6 +154,16 @@ def late(seconds: float) -> Act:
     return act
 
 
+def late_refusal(seconds: float, code: int) -> Act:
+    """An error whose status line comes late."""
+
+    async def act(exchange: Exchange) -> None:
+        await asyncio.sleep(seconds)
+        await status(code, {"message": "The engine is overloaded"})(exchange)
+
+    return act
+
+
 def after(events: int, then: Callable[[Exchange], Any]) -> Act:
     """The first events of a stream, or half of a JSON answer, and then something else."""
 
@@ -165,6 +178,16 @@ def after(events: int, then: Callable[[Exchange], Any]) -> Act:
         await then(exchange)
 
     return act
+
+
+def within(then: Callable[[Exchange], Any]) -> Act:
+    """The first words of a stream and, once the caller has them, something else as the tenth event."""
+
+    async def told(exchange: Exchange) -> None:
+        await exchange.heard()
+        await then(exchange)
+
+    return after(EVENTS_BEFORE, told)
 
 
 async def cut(exchange: Exchange) -> None:

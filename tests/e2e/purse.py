@@ -66,7 +66,7 @@ OUTPUT_NANO_USD = 2000
 """What a token of output costs."""
 
 DEEPSEEK, SPARK, GATED = ("deepseek", "deepseek-flash"), ("spark", "4.0Ultra"), ("gated", "m")
-MODELS = {"gated": [GATED], "native": [DEEPSEEK], "edited": [SPARK], "failover": [DEEPSEEK, SPARK]}
+MODELS = {"gated": [GATED], "deepseek": [DEEPSEEK], "spark": [SPARK], "failover": [DEEPSEEK, SPARK]}
 
 
 def catalogue(gated_url: str) -> str:

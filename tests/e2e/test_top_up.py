@@ -99,7 +99,7 @@ def alerts_about(admin: httpx2.Client, account: Account) -> list[str]:
 
 def ask(client: OpenAI) -> str | None:
     answer = client.chat.completions.create(
-        model="native", messages=[{"role": "user", "content": "Hello"}], max_tokens=16
+        model="deepseek", messages=[{"role": "user", "content": "Hello"}], max_tokens=16
     )
     return answer.choices[0].message.content
 

@@ -16,8 +16,8 @@ from tests.e2e.admin import Account, Record
 from tests.e2e.purse import Bench, ask, body, error_of, nano_usd
 
 PIECES = 40
-MODELS = ["native", "edited"]
-"""Of one lab the streams pass natively, of the other each event is looked at."""
+MODELS = ["deepseek", "spark"]
+"""Of one lab the events pass as they came, of the other each is rewritten."""
 
 BEFORE_THE_FIRST_EVENT = {
     "http-503": "overloaded",
@@ -29,7 +29,10 @@ BEFORE_THE_FIRST_EVENT = {
     "empty": "empty_answer",
     "hang": "timeout",
 }
-"""Faults after which nothing was answered, and what the attempt's line says (None: each lab words it otherwise)."""
+"""Faults after which nothing was answered, and what the attempts' lines say (None: each lab words it otherwise)."""
+
+MAY_PASS = {"overloaded", "connect_error", "empty_answer", "timeout"}
+"""Outcomes that may be another a moment later, so the only target is asked once more."""
 
 AFTER_SOME_EVENTS = ["reset-mid", "stall", "error-event", "no-finish"]
 
@@ -160,8 +163,9 @@ def test_a_call_that_failed_costs_nothing_and_its_record_says_why(failures: dict
 
     assert ended.answer.status_code >= 500
     assert_failed(ended.record, error_of(ended.answer)["metadata"]["attempts"])
-    [attempt] = ended.record["attempts"]
-    assert attempt["outcome"] == outcome or (outcome is None and attempt["outcome"] != "ok")
+    outcomes = [attempt["outcome"] for attempt in ended.record["attempts"]]
+    assert len(outcomes) == (2 if outcomes[0] in MAY_PASS else 1)
+    assert set(outcomes) == {outcome} or (outcome is None and "ok" not in outcomes)
 
 
 def assert_failed(record: Record, attempts: list[dict[str, Any]]) -> None:
@@ -201,12 +205,13 @@ async def close_circuits(bench: Bench) -> None:
 
 
 async def test_a_call_whose_every_attempt_failed_is_one_record_of_all_attempts(bench: Bench) -> None:
+    await close_circuits(bench)
     async with new_caller(bench) as (account, client):
         answer = await ask(client, asking("fault=http-503", model="failover", stream=True))
         record = await only_record(bench, account)
 
     assert_failed(record, error_of(answer)["metadata"]["attempts"])
-    assert len(record["attempts"]) == 2
+    assert [attempt["provider"] for attempt in record["attempts"]] == ["deepseek", "spark", "spark"]
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -54,8 +54,8 @@ async def test_of_many_at_once_one_is_answered(bench: Bench) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_repeat_after_a_failure_runs(bench: Bench, stream: bool) -> None:
     account = bench.admin.open_account()
-    text = f"[[lab fault=http-503 times=1 tokens=3 reasoning=0 id=again-{stream}]]"
-    content = body(stream=stream, model="native", text=text)
+    text = f"[[lab fault=http-503 times=2 tokens=3 reasoning=0 id=again-{stream}]]"
+    content = body(stream=stream, model="deepseek", text=text)
     async with bench.caller(account) as client, asyncio.timeout(LIMIT_S):
         first = await ask(client, content, idempotency_key="order-1")
         repeat = await ask(client, content, idempotency_key="order-1")

@@ -128,7 +128,7 @@ async def test_a_revocation_that_only_the_wallet_knows_refuses_the_next_call(ben
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("model", ["native", "edited"])
+@pytest.mark.parametrize("model", ["deepseek", "spark"])
 async def test_a_small_balance_lowers_max_tokens_and_says_so(bench: Bench, model: str, stream: bool) -> None:
     lowered, asked, entry_id = 100, 1000, f"clamped-{model}-{stream}"
     content = body(stream=stream, model=model, max_tokens=asked, text=f"[[lab tokens=500 reasoning=0 id={entry_id}]]")

@@ -85,7 +85,7 @@ async def test_nothing_is_overspent_at_any_moment_while_200_calls_come_and_go(be
     contents = [
         content
         for number in range(CALLS // 4)
-        for content in bodies(4, model=("native", "edited")[number % 2], max_tokens=500, text=text(number))
+        for content in bodies(4, model=("deepseek", "spark")[number % 2], max_tokens=500, text=text(number))
     ]
     async with bench.caller(account) as client:
         sampler = Sampler(bench, account, client)

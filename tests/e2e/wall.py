@@ -15,23 +15,31 @@ import httpx2
 from gateway.records import WalletState
 from tests.e2e.admin import Account, Admin, Record
 from tests.e2e.chat import prompt
-from tests.e2e.fault_server import Act, Asked, FaultServer, closed_url
+from tests.e2e.fault_server import Act, Asked, FaultServer
+from tests.e2e.faults import LAST_WORD_BEFORE
 from tests.e2e.internal import Internal
-from tests.e2e.stack import Stack
+from tests.e2e.stack import ROOT, Stack
 from tests.e2e.waiting import eventually
 
 FIRST_EVENT_MS, IDLE_MS, TOTAL_MS = 1_500, 1_200, 4_000
-"""How patient the gateway is with a provider that fails."""
+"""How patient the gateway is with a provider: until the first event, between two, in all."""
 
-SECOND_TOTAL_MS = 8_000
-"""How much time a call has in all, so that some is left for the second provider."""
+PATIENCE = {"second": (3_000, 8_000), "patient": (25_000, 25_000)}
+"""With whom it is more patient, until the first event and in all, so that a call has time left for them."""
 
-PATIENT_MS = 25_000
 PROMPT_NANO_USD, COMPLETION_NANO_USD = 1_000, 2_000
 """What a token costs."""
 
-CALLS_AT_ONCE = 6
-MODELS_OF_A_KIND = 100
+FORMS: Mapping[str, Mapping[str, Any]] = {
+    "stream": {"stream": True},
+    "assembled": {},
+    "in one piece": {"fields": {"max_tokens": 16}},
+}
+"""The forms of a call, as a Case has them: a stream; an answer that is streamed to the gateway and put together there;
+and one that is so short that it comes in one piece."""
+
+CALLS_AT_ONCE = 12
+PAIRS, MODELS_OF_A_KIND = 350, 20
 CALL_LIMIT_S = 40
 
 PROVIDER = """
@@ -59,6 +67,7 @@ KINDS: Mapping[str, Sequence[tuple[str, int]]] = {
     "context": [("first", 4096), ("third", 4096), ("second", 16384)],
     "pooled": [("pooled", 8192), ("second", 8192)],
     "patient": [("patient", 8192)],
+    "late": [("patient", 8192), ("second", 8192)],
     **{lab: [(f"{lab}_wall", 8192), ("second", 8192)] for lab in LABS},
 }
 """The kinds of models, each with the providers of its targets and the context length there."""
@@ -73,20 +82,31 @@ Plans = Mapping[str, Sequence[Act]]
 
 def catalogue(server: FaultServer) -> str:
     providers = [_provider(name, dialect, server.base_url(name)) for name, dialect in DIALECTS.items()]
-    models = [_model(kind, number) for kind in KINDS for number in range(MODELS_OF_A_KIND)]
-    return "".join([*providers, _provider("closed", "openai", closed_url()), *models])
+    models = [_model(kind, number) for kind in KINDS for number in range(_count(kind))]
+    return "".join([*providers, _provider("closed", "openai", server.closed_url), *models, _drills()])
+
+
+def _drills() -> str:
+    """The project's own drill models, which stand last in its catalogue."""
+    _, head, drills = (ROOT / "catalogue.toml").read_text().partition("\n[providers.drill]\n")
+    assert head
+    return head + drills
+
+
+def _count(kind: str) -> int:
+    return PAIRS if kind == "pair" else MODELS_OF_A_KIND
 
 
 def _provider(name: str, dialect: str, base_url: str) -> str:
-    is_patient = name == "patient"
+    first_event_ms, total_ms = PATIENCE.get(name, (FIRST_EVENT_MS, TOTAL_MS))
     return PROVIDER.format(
         name=name,
         dialect=dialect,
         base_url=base_url,
         key=f"{name.upper()}_API_KEY",
-        first_event_ms=PATIENT_MS if is_patient else FIRST_EVENT_MS,
+        first_event_ms=first_event_ms,
         idle_ms=IDLE_MS,
-        total_ms=PATIENT_MS if is_patient else SECOND_TOTAL_MS if name == "second" else TOTAL_MS,
+        total_ms=total_ms,
     )
 
 
@@ -108,7 +128,9 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     text: str
+    finishes: tuple[str, ...]
     events: tuple[str, ...]
+    comments: tuple[str, ...]
     error: Mapping[str, Any] | None
     is_readable: bool
     seconds: float
@@ -172,22 +194,32 @@ class Wall:
         """A model that no call has touched, so that no circuit knows its targets; with what its providers do."""
         model = f"{kind}-{self._taken[kind]}"
         self._taken[kind] += 1
+        assert self._taken[kind] <= _count(kind), f"the catalogue has too few models of the kind {kind}"
         for provider, acts in plans.items():
             self.server.plan(provider, model, *acts)
         return model
 
     def ask(
-        self, model: str, *, stream: bool = False, headers: Mapping[str, str] | None = None, **fields: Any
+        self,
+        model: str,
+        text: str = "Hello",
+        *,
+        stream: bool = False,
+        headers: Mapping[str, str] | None = None,
+        **fields: Any,
     ) -> Answer:
+        """Ask, and tell the provider as soon as its words before a fault have come, or that they will not come so."""
         own = {"authorization": f"Bearer {self.customer.api_key}", **(headers or {})}
-        started_s = time.monotonic()
-        answer = httpx2.post(
-            f"{self.stack.base_url}/chat/completions",
-            json=prompt(model=model, stream=stream, **fields),
-            headers=own,
-            timeout=CALL_LIMIT_S,
-        )
-        return _read(answer, seconds=time.monotonic() - started_s)
+        url, body = f"{self.stack.base_url}/chat/completions", prompt(text, model=model, stream=stream, **fields)
+        content, started_s = b"", time.monotonic()
+        if own.get("x-haotokai-delivery") == "whole":
+            self.server.heard(model)
+        with httpx2.stream("POST", url, json=body, headers=own, timeout=CALL_LIMIT_S) as answer:
+            for piece in answer.iter_bytes():
+                content += piece
+                if LAST_WORD_BEFORE.encode() in content:
+                    self.server.heard(model)
+        return _read(answer, content.decode(), seconds=time.monotonic() - started_s)
 
     def run(self, cases: Mapping[K, Case]) -> dict[K, Seen]:
         """Make all calls, some of them at a time, and see what became of each once all of it has arrived."""
@@ -216,10 +248,10 @@ class Wall:
         return self.ask(model, stream=case.stream, headers=case.headers, **case.fields)
 
 
-def _read(answer: httpx2.Response, *, seconds: float) -> Answer:
+def _read(answer: httpx2.Response, content: str, *, seconds: float) -> Answer:
     is_stream = answer.headers["content-type"].startswith("text/event-stream")
-    events = [line.removeprefix("data:").strip() for line in answer.text.splitlines() if line.startswith("data:")]
-    texts = [event for event in events if event != "[DONE]"] if is_stream else [answer.text]
+    events = [line.removeprefix("data:").strip() for line in content.splitlines() if line.startswith("data:")]
+    texts = [event for event in events if event != "[DONE]"] if is_stream else [content]
     documents = [document for text in texts if (document := _parsed(text)) is not None]
     choices = [choice for document in documents for choice in document.get("choices", [])]
     said = [choice.get("message") or choice["delta"] for choice in choices]
@@ -227,7 +259,9 @@ def _read(answer: httpx2.Response, *, seconds: float) -> Answer:
         status=answer.status_code,
         headers=answer.headers,
         text="".join(part.get("content") or "" for part in said),
+        finishes=tuple(choice["finish_reason"] for choice in choices if choice.get("finish_reason")),
         events=tuple(events),
+        comments=tuple(line for line in content.splitlines() if is_stream and line.startswith(":")),
         error=next((document["error"] for document in documents if "error" in document), None),
         is_readable=len(documents) == len(texts),
         seconds=seconds,

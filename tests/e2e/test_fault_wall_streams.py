@@ -1,0 +1,163 @@
+"""Faults within an answer: the caller hears of them by a typed error, or of none at all where the answer is whole."""
+
+import math
+from collections.abc import Awaitable, Callable, Iterable
+
+import openai
+import pytest
+from openai import OpenAI
+from openai.types.chat import ChatCompletionChunk
+
+from tests.e2e import faults
+from tests.e2e.chat import prompt, said
+from tests.e2e.fault_server import Act, Exchange
+from tests.e2e.faults import LAST_WORD_BEFORE, sound, text_of, usage_of, without
+from tests.e2e.wall import COMPLETION_NANO_USD, Case, Plans, Seen, Wall, cost_nano_usd
+
+LIMIT_S = 15
+BYTES_PER_ESTIMATED_TOKEN = 4
+OVERLOADED = {"message": "The engine is overloaded", "type": "server_error", "code": "overloaded"}
+
+Then = Callable[[Exchange], Awaitable[None]]
+
+# What happens in place of the tenth event, and what the caller is told of it.
+WITHIN: dict[str, tuple[Then, str]] = {
+    "cut": (faults.cut, "upstream_error"),
+    "reset": (faults.reset, "upstream_error"),
+    "stall": (faults.stall, "upstream_timeout"),
+    "malformed chunk": (faults.malformed_chunk, "upstream_error"),
+    "error as the tenth event": (faults.error_event(OVERLOADED), "upstream_error"),
+    "error event by its name": (faults.error_event(OVERLOADED, name="error"), "upstream_error"),
+    "an end without finish": (faults.end, "upstream_error"),
+}
+SAID_BEFORE = text_of("first").partition(LAST_WORD_BEFORE)[0] + LAST_WORD_BEFORE + " "
+USAGE = {"stream_options": {"include_usage": True}}
+EACH_WITHIN = [(name, asks_usage) for name in WITHIN for asks_usage in (False, True)]
+
+Name = tuple[str, bool]
+
+
+def fault(name: str) -> Act:
+    return faults.within(WITHIN[name][0])
+
+
+def listen(stream: Iterable[ChatCompletionChunk], chunks: list[ChatCompletionChunk], tell: Callable[[], None]) -> None:
+    """Gather the chunks, and tell as soon as all words before the fault are there."""
+    for chunk in stream:
+        chunks.append(chunk)
+        if said(chunks) == SAID_BEFORE:
+            tell()
+
+
+@pytest.fixture(scope="module")
+def within(wall: Wall) -> dict[Name, Seen]:
+    """By the fault, and whether the caller asks for usage, which decides how a stream is passed on."""
+    cases = {
+        (name, asks_usage): Case(
+            plans={"first": [fault(name)], "second": [sound]}, stream=True, fields=USAGE if asks_usage else {}
+        )
+        for name, asks_usage in EACH_WITHIN
+    }
+    return wall.run(cases)
+
+
+@pytest.mark.parametrize("case", EACH_WITHIN, ids=str)
+def test_a_stream_that_breaks_ends_in_an_error_and_never_as_if_whole(within: dict[Name, Seen], case: Name) -> None:
+    answer = within[case].answer
+
+    assert (answer.status, answer.text) == (200, SAID_BEFORE)
+    assert answer.code == WITHIN[case[0]][1]
+    assert '"error"' in answer.events[-1]
+    assert answer.is_readable
+    assert answer.seconds < LIMIT_S
+
+
+@pytest.mark.parametrize("case", EACH_WITHIN, ids=str)
+def test_nobody_else_is_asked_once_the_caller_has_content(within: dict[Name, Seen], case: Name) -> None:
+    assert within[case].asked_times == {"first": 1}
+    assert within[case].answer.attempts == [("first", "ok")]
+
+
+@pytest.mark.parametrize("case", EACH_WITHIN, ids=str)
+def test_what_came_of_a_broken_stream_is_billed_as_counted(within: dict[Name, Seen], case: Name) -> None:
+    record = within[case].record
+
+    assert (record["state"], record["estimated"], record["provider"]) == ("partial", True, "first")
+    assert record["completion_tokens"] == math.ceil(len(SAID_BEFORE) / BYTES_PER_ESTIMATED_TOKEN)
+    assert record["cost_nano_usd"] >= record["completion_tokens"] * COMPLETION_NANO_USD
+
+
+@pytest.mark.parametrize("name", WITHIN)
+def test_the_openai_package_raises_the_error(wall: Wall, name: str) -> None:
+    model = wall.take(first=[fault(name)], second=[sound])
+    chunks: list[ChatCompletionChunk] = []
+    with (
+        OpenAI(base_url=wall.stack.base_url, api_key=wall.customer.api_key, max_retries=0, timeout=30) as client,
+        pytest.raises(openai.APIError) as caught,
+        client.chat.completions.create(**prompt(model=model), stream=True) as stream,
+    ):
+        listen(stream, chunks, lambda: wall.server.heard(model))
+
+    assert said(chunks) == SAID_BEFORE
+    assert caught.value.code == WITHIN[name][1]
+
+
+@pytest.fixture(scope="module")
+def whole(wall: Wall) -> dict[Name, Seen]:
+    cases = {
+        (name, asks_usage): Case(
+            plans={"first": [fault(name)], "second": [sound]},
+            stream=True,
+            headers={"x-haotokai-delivery": "whole"},
+            fields=USAGE if asks_usage else {},
+        )
+        for name, asks_usage in EACH_WITHIN
+    }
+    return wall.run(cases)
+
+
+@pytest.mark.parametrize("case", EACH_WITHIN, ids=str)
+def test_delivered_whole_a_broken_stream_is_started_again_elsewhere(whole: dict[Name, Seen], case: Name) -> None:
+    seen = whole[case]
+    (provider, outcome), last = seen.answer.attempts
+
+    assert (seen.answer.status, seen.answer.text, seen.answer.error) == (200, text_of("second"), None)
+    assert seen.answer.is_done
+    assert (provider, last) == ("first", ("second", "ok"))
+    assert outcome != "ok"
+    assert seen.asked_times == {"first": 1, "second": 1}
+    assert seen.answer.seconds < LIMIT_S
+
+
+@pytest.mark.parametrize("case", EACH_WITHIN, ids=str)
+def test_delivered_whole_only_the_whole_answer_is_billed(whole: dict[Name, Seen], case: Name) -> None:
+    record = whole[case].record
+
+    assert (record["state"], record["estimated"], record["provider"]) == ("complete", False, "second")
+    assert record["cost_nano_usd"] == cost_nano_usd(usage_of("second"))
+
+
+# An answer that is all there in spite of what its end lacks.
+COMPLETE = {"without [DONE]": without(done=True), "without finish": without(finish=True)}
+
+
+@pytest.mark.parametrize("asks_usage", [False, True])
+@pytest.mark.parametrize("delivery", [{}, {"x-haotokai-delivery": "whole"}], ids=["as it comes", "whole"])
+@pytest.mark.parametrize("name", COMPLETE)
+def test_a_whole_answer_is_ended_as_openai_ends_it(
+    wall: Wall, name: str, delivery: dict[str, str], asks_usage: bool
+) -> None:
+    plans: Plans = {"first": [COMPLETE[name]], "second": [sound]}
+    case = Case(plans=plans, stream=True, headers=delivery, fields=USAGE if asks_usage else {})
+    seen = wall.run({name: case})[name]
+
+    assert (seen.answer.text, seen.answer.error, seen.answer.is_done) == (text_of("first"), None, True)
+    assert seen.asked_times == {"first": 1}
+    assert (seen.record["state"], seen.record["cost_nano_usd"]) == ("complete", cost_nano_usd(usage_of("first")))
+
+
+def test_no_broken_stream_leaves_a_hold(wall: Wall, within: dict[Name, Seen], whole: dict[Name, Seen]) -> None:
+    wallet = wall.wallet()
+
+    assert (wallet.held_nano_usd, wallet.open_holds) == (0, 0)
+    assert wall.admin.settled(wall.customer.id)["held_usd"] == "0.00"
