@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from bench import load
 from bench.peers import GATEWAY, LITELLM, METERING, PASS_THROUGH, PORTKEY, REWRITING, UPSTREAM, Field, Peer
-from bench.process_stats import become_idle, cpu_ms
+from bench.process_stats import become_idle, cpu_ms, rss_mb
 from bench.results import Rounds, Section, Target
 
 NAME = "json"
@@ -14,29 +14,36 @@ LARGE_BYTES = 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """Prompts of one size over so many connections."""
+    """Prompts of one size over so many connections, for answers of at most so many tokens."""
 
     name: str
     size_bytes: int
     connections: int
+    max_tokens: int = 256
 
 
 SMALL = Case(name="json 1 KB, 10 at once", size_bytes=1024, connections=10)
 LARGE = Case(name="json 1 MB, 10 at once", size_bytes=LARGE_BYTES, connections=10)
-QUICK_CASES = (SMALL, LARGE)
+# The gateway asks for an answer that may be long as a stream of 200 events, and puts it together.
+ASSEMBLED = Case(name="json 1 KB, 10 at once, assembled", size_bytes=1024, connections=10, max_tokens=1024)
+QUICK_CASES = (SMALL, ASSEMBLED, LARGE)
 CASES = (
     Case(name="json 1 KB, 1 at once", size_bytes=1024, connections=1),
     SMALL,
+    ASSEMBLED,
     Case(name="json 1 KB, 100 at once", size_bytes=1024, connections=100),
     Case(name="json 1 MB, 1 at once", size_bytes=LARGE_BYTES, connections=1),
     LARGE,
 )
 
+WARM_UP_S = 10
+"""The engine compiles Python's interpreter anew while it runs hot: the first thousand calls take twice as much."""
+
 
 async def measure(field: Field, *, quick: bool) -> Section:
     rounds, seconds = Rounds(), 4 if quick else 8
     for peer in field.among(PEERS):
-        await load.drive(_order(peer, SMALL), connections=10, seconds=2)
+        await load.drive(_order(peer, SMALL), connections=SMALL.connections, seconds=WARM_UP_S)
     for _ in range(2 if quick else 3):
         for case in QUICK_CASES if quick else CASES:
             for peer in field.among(PEERS):
@@ -45,7 +52,7 @@ async def measure(field: Field, *, quick: bool) -> Section:
 
 
 def _order(peer: Peer, case: Case) -> load.Order:
-    body = peer.body("Hello. ", stream=False, size_bytes=case.size_bytes)
+    body = peer.body("Hello. ", stream=False, size_bytes=case.size_bytes, max_tokens=case.max_tokens)
     return load.Order(url=peer.completions_url, headers=peer.request_headers, body=body)
 
 
@@ -63,6 +70,7 @@ async def _measure(rounds: Rounds, case: Case, peer: Peer, seconds: int) -> None
         p99_ms=seen.p99_ms,
         cpu_ms_per_request=(cpu_ms(peer.serving) - serving_ms) / seen.requests,
         cpu_ms_per_request_beside=(cpu_ms(peer.beside) - beside_ms) / seen.requests,
+        rss_mb=rss_mb(peer.serving),
     )
 
 

@@ -56,6 +56,8 @@ async def drive(order: Order, *, connections: int, seconds: int) -> Load:
             stdout=asyncio.subprocess.PIPE,
         )
         output, _ = await process.communicate()
+    if process.returncode != 0:
+        raise LoadError(f"wrk ended with status {process.returncode}")
     return parse(output.decode())
 
 

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import json
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx2
@@ -26,6 +27,10 @@ GATEWAY = "haotokai"
 LITELLM = "litellm"
 PORTKEY = "portkey"
 
+SHOWN = (UPSTREAM, PASS_THROUGH, METERING, GATEWAY, LITELLM, PORTKEY)
+"""In the order of the README's table."""
+
+MEMORY = Path("/dev/shm")  # noqa: S108 (a folder of our own is made inside)
 LITELLM_KEY = "sk-bench"
 START_LIMIT_S = 120
 POLL_S = 0.2
@@ -34,18 +39,22 @@ FILLER = "Tell me more about it. "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """``serving`` are the processes whose CPU and memory are the peer's; ``beside`` only started and watch them."""
+    """``serving`` are the processes whose CPU and memory are the peer's; ``beside`` only started and watch them.
+
+    ``start_s`` is how long it took from the start of its process until it took requests.
+    """
 
     name: str
     url: str
     serving: tuple[int, ...]
     beside: tuple[int, ...] = ()
+    start_s: float = 0.0
     model: str = stack.MODEL
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    def body(self, prompt: str, *, stream: bool, size_bytes: int = 0) -> bytes:
+    def body(self, prompt: str, *, stream: bool, size_bytes: int = 0, max_tokens: int = 256) -> bytes:
         """A chat completion, filled up to a size."""
-        return _padded({"model": self.model, "max_tokens": 1024, "stream": stream}, prompt, size_bytes)
+        return _padded({"model": self.model, "max_tokens": max_tokens, "stream": stream}, prompt, size_bytes)
 
     @property
     def request_headers(self) -> dict[str, str]:
@@ -72,14 +81,23 @@ class Field:
 
 
 @contextlib.asynccontextmanager
-async def running(names: Collection[str]) -> AsyncIterator[Field]:
-    """The simulator, the product, and the named peers."""
+async def running(names: Collection[str], *, on_disk: bool) -> AsyncIterator[Field]:
+    """The simulator, the product, and the named peers.
+
+    Unless a section is about the disk, the product keeps its data in memory: at the platform a Wallet's writes are
+    confirmed by its replicas, so what this machine's disk takes to sync would say nothing.
+    """
     children: list[Child] = []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=None if on_disk else _memory()) as folder:
         try:
             yield await _start(children, names, Path(folder))
         finally:
             await stop(children)
+
+
+def _memory() -> Path | None:
+    """Where the system keeps files in memory, if it does."""
+    return MEMORY if MEMORY.exists() else None
 
 
 async def _start(children: list[Child], names: Collection[str], folder: Path) -> Field:
@@ -87,13 +105,17 @@ async def _start(children: list[Child], names: Collection[str], folder: Path) ->
     url = (await upstream.ready())["url"]
     product = await stack.start(children, folder, url)
     peers = [Peer(name=UPSTREAM, url=url, serving=family(upstream.group)), _gateway(product)]
-    peers += [await start(children, folder, url) for name, start in STARTERS.items() if name in names]
+    for start in (start for name, start in STARTERS.items() if name in names):
+        began_s = time.monotonic()
+        peer = await start(children, folder, url)
+        peers.append(replace(peer, start_s=time.monotonic() - began_s))
     return Field(peers={peer.name: peer for peer in peers}, stack=product)
 
 
 def _gateway(product: stack.Stack) -> Peer:
     headers = {"authorization": f"Bearer {product.api_key}"}
-    return _in_workerd(GATEWAY, f"{product.edge_url}/v1", product.edge_pid, headers)
+    peer = _in_workerd(GATEWAY, f"{product.edge_url}/v1", product.edge_pid, headers)
+    return replace(peer, start_s=product.edge_start_s)
 
 
 def _in_workerd(name: str, url: str, launcher: int, headers: Mapping[str, str]) -> Peer:

@@ -1,6 +1,7 @@
 """The product as `make run` starts it, with the simulator as its provider: the edge and the control plane."""
 
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,7 +41,10 @@ source = "https://lab.example/prices"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """A running edge and control plane, and an account with one key and plenty of credit."""
+    """A running edge and control plane, and an account with one key and plenty of credit.
+
+    ``edge_start_s`` is how long it took from the start of the edge's process until it took requests.
+    """
 
     edge_url: str
     control_plane_url: str
@@ -49,6 +53,7 @@ class Stack:
     internal_secret: str = field(repr=False)
     admin_token: str = field(repr=False)
     edge_pid: int
+    edge_start_s: float
     control_plane_pid: int
 
 
@@ -56,11 +61,13 @@ async def start(children: list[Child], folder: Path, upstream_url: str) -> Stack
     """Each started child is put into `children`; what they keep and say goes into `folder`."""
     settings = _settings(folder, upstream_url)
     edge_command = (node_executable(), str(ROOT / "local" / "edge" / "main.mjs"), str(ROOT / "wrangler.toml"))
+    began_s = time.monotonic()
     edge = await start_child(children, folder, "edge", *edge_command, environment=settings.edge_environment())
+    await edge.ready()
+    edge_start_s = time.monotonic() - began_s
     environment = settings.control_plane_environment({}) | {"DEEPSEEK_BASE_URL": upstream_url}
     command = (sys.executable, "-m", "control_plane")
     control_plane = await start_child(children, folder, "control plane", *command, environment=environment)
-    await edge.ready()
     await control_plane.ready()
     demo = await _funded_account(settings)
     return Stack(
@@ -71,6 +78,7 @@ async def start(children: list[Child], folder: Path, upstream_url: str) -> Stack
         internal_secret=settings.secrets.internal_secret,
         admin_token=settings.secrets.admin_token,
         edge_pid=edge.group,
+        edge_start_s=edge_start_s,
         control_plane_pid=control_plane.group,
     )
 

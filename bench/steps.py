@@ -6,7 +6,7 @@ is read from outside, and the difference between two steps is what lies between 
 
 from dataclasses import dataclass, field
 
-from bench import load
+from bench import json_calls, load
 from bench.peers import GATEWAY, PASS_THROUGH, Field, Peer
 from bench.process_stats import become_idle, cpu_ms
 from bench.results import Rounds, Section
@@ -39,7 +39,7 @@ STEPS = (
 
 async def measure(field: Field, *, quick: bool) -> Section:
     rounds, peer = Rounds(), field[GATEWAY]
-    await load.drive(_order(peer, STEPS[-1]), connections=CONNECTIONS, seconds=2)
+    await load.drive(_order(peer, STEPS[-1]), connections=CONNECTIONS, seconds=json_calls.WARM_UP_S)
     for _ in range(2 if quick else 3):
         for step in STEPS:
             await _measure(rounds, step, peer, seconds=3 if quick else 6)

@@ -94,7 +94,7 @@ class Stream(asyncio.Protocol):
         self._seen = 0
         self._is_ok: bool | None = None
         self._is_done = False
-        self._rest = b""
+        self._rest = self._last = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -106,12 +106,12 @@ class Stream(asyncio.Protocol):
         text = self._rest + data
         if self._is_ok is None:
             self._is_ok = text.startswith(OK)
-        is_at_end = text.endswith(END)
+        self._last = (self._last + data)[-len(END) :]
         text = BETWEEN_CHUNKS.sub(b"", text)
         stamps = list(STAMP.finditer(text))
         self._note([int(stamp[1]) for stamp in stamps], now_ns)
         self._is_done = self._is_done or DONE in text
-        if is_at_end:
+        if self._last == END:
             self._transport.close()
         # What may be cut is kept for the next read; a stamp that was whole is not.
         self._rest = text[max(stamps[-1].end() if stamps else 0, len(text) - STAMP_MAX_BYTES) :]

@@ -1,0 +1,63 @@
+"""The machine and the versions behind the figures."""
+
+import json
+import os
+import platform
+import re
+import subprocess
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+from bench.installs import PORTKEY_PACKAGE
+from local.node import node_executable
+from local.settings import ROOT
+
+KIB_PER_GIB = 2**20
+FROM_NPM = ("workerd", "miniflare", "pyodide")
+
+
+def describe() -> dict[str, str]:
+    return {
+        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "memory": f"{_memory_kib() // KIB_PER_GIB} GiB",
+        "kernel": f"{platform.system()} {platform.release()}",
+    }
+
+
+def versions() -> dict[str, str]:
+    return {
+        "commit": _said_by("git", "-C", str(ROOT), "describe", "--always", "--dirty"),
+        "node": _said_by(node_executable(), "--version").removeprefix("v"),
+        "python": platform.python_version(),
+        "workers-runtime-sdk": version("workers-runtime-sdk"),
+        **{name: _installed(name) for name in FROM_NPM},
+        "litellm": _litellm(),
+        "portkey": json.loads((PORTKEY_PACKAGE / "package.json").read_text())["dependencies"]["@portkey-ai/gateway"],
+    }
+
+
+def _processor() -> str:
+    found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return found[1] if found else platform.machine()
+
+
+def _memory_kib() -> int:
+    found = re.search(r"^MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())
+    return int(found[1]) if found else 0
+
+
+def _installed(name: str) -> str:
+    package: str = json.loads((ROOT / "node_modules" / name / "package.json").read_text())["version"]
+    return package
+
+
+def _litellm() -> str:
+    project = tomllib.loads((ROOT / "bench" / "litellm" / "pyproject.toml").read_text())["project"]
+    pinned: str = project["dependencies"][0]
+    return pinned.partition("==")[2]
+
+
+def _said_by(*command: str) -> str:
+    """Empty where the command fails, such as git outside a clone."""
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
