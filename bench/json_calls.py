@@ -41,7 +41,7 @@ WARM_UP_S = 10
 
 
 async def measure(field: Field, *, quick: bool) -> Section:
-    rounds, seconds = Rounds(), 4 if quick else 8
+    rounds, seconds = Rounds(), 4 if quick else 6
     for peer in field.among(PEERS):
         await load.drive(_order(peer, SMALL), connections=SMALL.connections, seconds=WARM_UP_S)
     for _ in range(2 if quick else 3):

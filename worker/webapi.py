@@ -151,12 +151,16 @@ def request_from_js(request: JsProxy) -> Request:
 
 def response_to_js(response: Response) -> JsProxy:
     """A Response of the runtime. Header values that are not ASCII would be refused, so they are escaped."""
-    headers = {name: value.encode("ascii", "backslashreplace").decode() for name, value in response.headers.items()}
+    headers = {name: value if value.isascii() else _escaped(value) for name, value in response.headers.items()}
     init = to_object({"status": response.status, "headers": headers})
     if isinstance(response.body, JsDocument):
         # Response.json writes the text inside the engine; JSON.stringify would bring it through Python.
         return js.Response.json(response.body.value, init)
     return js.Response.new(None if response.status == 204 else response.body, init)
+
+
+def _escaped(text: str) -> str:
+    return text.encode("ascii", "backslashreplace").decode()
 
 
 def document_of(value: Any) -> JsDocument:
