@@ -12,7 +12,7 @@ run: $(VENV)/local.stamp $(VENV)/node.stamp
 	@exec $(PYTHON) -m local
 
 test: setup
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	ruff check .

@@ -17,7 +17,6 @@ from tests.e2e.stack import Launcher, Stack
 from tests.e2e.wall import Wall
 
 HERE = Path(__file__).parent
-READY_LINE = pytest.StashKey[str]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,19 +25,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.e2e)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if READY_LINE in config.stash:
-        terminalreporter.write_line(f"the stack was {config.stash[READY_LINE]}")
-
-
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The running stack that all tests share. At the end it must stop within the promised time, as if well."""
     launcher = Launcher(tmp_path_factory.mktemp("stack"))
     try:
-        stack = launcher.ready()
-        request.config.stash[READY_LINE] = stack.ready_line
-        yield stack
+        yield launcher.ready()
     finally:
         status = launcher.stop()
     assert status == 0

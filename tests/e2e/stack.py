@@ -27,7 +27,6 @@ class Stack:
     admin_token: str = field(repr=False)
     demo_account_id: str
     demo_api_key: str = field(repr=False)
-    ready_line: str
     curl_line: str = field(repr=False)
     data: Path
     log: Path
@@ -71,7 +70,6 @@ class Launcher:
             admin_token=demo["admin_token"],
             demo_account_id=demo["account_id"],
             demo_api_key=demo["api_key"],
-            ready_line=ready_line,
             curl_line=curl_line,
             data=self._data,
             log=self._log,

@@ -43,7 +43,8 @@ class MemoryStore:
     """The Wallet's Store over the standard library's SQLite."""
 
     def __init__(self) -> None:
-        connection = sqlite3.connect(":memory:", isolation_level=None)
+        # Whichever thread collects it closes the connection.
+        connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         weakref.finalize(self, connection.close)
         self._connection = connection
         wallet.create_tables(self)
