@@ -24,7 +24,7 @@ from tests.e2e.waiting import eventually
 FIRST_EVENT_MS, IDLE_MS, TOTAL_MS = 1_500, 1_200, 4_000
 """How patient the gateway is with a provider: until the first event, between two, in all."""
 
-PATIENCE = {"second": (3_000, 8_000), "patient": (25_000, 25_000)}
+PATIENCE = {"second": (3_000, 12_000), "patient": (25_000, 25_000)}
 """With whom it is more patient, until the first event and in all, so that a call has time left for them."""
 
 PROMPT_NANO_USD, COMPLETION_NANO_USD = 1_000, 2_000
