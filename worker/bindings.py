@@ -9,6 +9,7 @@ import js
 from pyodide.ffi import JsException, JsProxy, jsnull
 from workers import import_from_javascript
 
+import upstream
 from drills import Drills
 from gateway.circuits import Circuits
 from gateway.errors import where
@@ -18,7 +19,6 @@ from gateway.ports import PlatformError, UpstreamCall, UpstreamReply
 from gateway.records import CATALOGUE_KV_KEY, Catalogue, KeyRecord, key_kv_name
 from gateway.settlements import Settlements
 from relays import LatePipe
-from upstream import Upstreams
 from webapi import js_now_ms
 
 KEY_CACHE_MS = 5_000
@@ -102,7 +102,7 @@ class EdgePorts:
 
     def __init__(self, lifetime: Lifetime | None = None) -> None:
         self._lifetime = lifetime
-        self._upstreams = Upstreams(self.background, Drills(_fetch_drill))
+        self._drills = Drills(_fetch_drill)
 
     @property
     def internal_secret(self) -> str:
@@ -181,7 +181,7 @@ class EdgePorts:
         await _SETTLEMENTS.settle(account_id, record, call, lingers=lingers)
 
     async def send(self, call: UpstreamCall) -> UpstreamReply:
-        return await self._upstreams.send(call)
+        return await upstream.send(call, self._drills, self.background)
 
     async def _read_kv(self, name: str) -> str | None:
         try:

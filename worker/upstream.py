@@ -17,26 +17,18 @@ ERROR_BODY_TIMEOUT_MS = 10_000
 Background = Callable[[Awaitable[None]], None]
 
 
-class Upstreams:
-    """Sends calls; ``drills`` take those to drill models."""
-
-    def __init__(self, background: Background, drills: Drills) -> None:
-        self._drills = drills
-        self._background = background
-
-    async def send(self, call: UpstreamCall) -> UpstreamReply:
-        """POST the document; answers when the head of the reply is there."""
-        deadline = Deadline()
-        deadline.set_total(call.total_timeout_ms)
-        options = to_object({"method": "POST", "headers": dict(call.headers), "redirect": "manual"})
-        # As a Blob, because a text would come through Python on its way.
-        document = js.Array.of(call.document.value)  # type: ignore[attr-defined]
-        options.body = js.Blob.new(document.map(js.JSON.stringify))
-        options.signal = deadline.signal
-        is_drill = call.url.startswith(DRILL_URL)
-        sent = self._drills.ask(call.document, options) if is_drill else js.fetch(call.url, options)
-        response = await deadline.wait(sent, call.headers_timeout_ms)
-        return JsReply(response, deadline, self._background)
+async def send(call: UpstreamCall, drills: Drills, background: Background) -> UpstreamReply:
+    """POST the document; answers when the head of the reply is there. ``drills`` take the calls to drill models."""
+    deadline = Deadline()
+    deadline.set_total(call.total_timeout_ms)
+    options = to_object({"method": "POST", "headers": dict(call.headers), "redirect": "manual"})
+    # As a Blob, because a text would come through Python on its way.
+    document = js.Array.of(call.document.value)  # type: ignore[attr-defined]
+    options.body = js.Blob.new(document.map(js.JSON.stringify))
+    options.signal = deadline.signal
+    is_drill = call.url.startswith(DRILL_URL)
+    sent = drills.ask(call.document, options) if is_drill else js.fetch(call.url, options)
+    return JsReply(await deadline.wait(sent, call.headers_timeout_ms), deadline, background)
 
 
 class JsReply:
