@@ -12,7 +12,7 @@ import struct
 import threading
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 HOST = "127.0.0.1"
@@ -37,14 +37,22 @@ class Asked:
     body: Json
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signals:
+    """Of one model: the caller has what was said so far; whoever called the provider has left it in its silence."""
+
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class Exchange:
     """One call and its connection. An act writes the response, or breaks the connection."""
 
     def __init__(
-        self, asked: Asked, heard: asyncio.Event, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, asked: Asked, signals: "Signals", reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self.asked = asked
-        self._heard = heard
+        self._signals = signals
         self._reader = reader
         self._writer = writer
 
@@ -70,11 +78,12 @@ class Exchange:
     async def heard(self) -> None:
         """Return once the caller at the other end of the gateway has what was sent so far: a fault that comes with the
         words before it may reach the gateway in one piece with them, or a reset overtake them."""
-        await self._heard.wait()
+        await self._signals.heard.wait()
 
     async def silence(self) -> None:
         """Nothing more, until the caller leaves."""
         await self._reader.read()
+        self._signals.left.set()
         raise ClientLeft
 
     async def cut(self) -> None:
@@ -103,7 +112,7 @@ class FaultServer:
     def __init__(self) -> None:
         self._plans: dict[tuple[str, str], tuple[Act, ...]] = {}
         self._asked: defaultdict[tuple[str, str], list[Asked]] = defaultdict(list)
-        self._heard: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._signals: defaultdict[str, Signals] = defaultdict(Signals)
         self._listener = socket.create_server((HOST, 0), backlog=512)
         self._deaf = socket.socket()
         self._deaf.bind((HOST, 0))  # so that nobody else comes to listen there
@@ -137,12 +146,16 @@ class FaultServer:
         """The calls that came for a model, in order."""
         return list(self._asked[provider, model])
 
+    def was_left(self, model: str) -> bool:
+        """Whether a provider that fell silent for this model has been left."""
+        return self._signals[model].left.is_set()
+
     def heard(self, model: str) -> None:
         """The caller has what this model said so far, or waits for all of it."""
         self._loop.call_soon_threadsafe(self._set_heard, model)
 
     def _set_heard(self, model: str) -> None:
-        self._heard[model].set()
+        self._signals[model].heard.set()
 
     async def _serve(self) -> None:
         self._stopped = asyncio.Event()
@@ -159,7 +172,7 @@ class FaultServer:
         self._connections.add(task)
         try:
             while (asked := await _read(reader)) is not None:
-                await self._act(asked)(Exchange(asked, self._heard[asked.model], reader, writer))
+                await self._act(asked)(Exchange(asked, self._signals[asked.model], reader, writer))
         except (ClientLeft, ConnectionError, asyncio.CancelledError):
             return
         finally:

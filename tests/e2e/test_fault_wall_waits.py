@@ -15,7 +15,8 @@ from openai import OpenAI
 
 from local.node import node_executable
 from tests.e2e.chat import prompt, said
-from tests.e2e.faults import late, late_refusal, sound, text_of, usage_of
+from tests.e2e.faults import late, late_refusal, no_response, sound, text_of, usage_of
+from tests.e2e.waiting import eventually
 from tests.e2e.wall import Case, Seen, Wall, cost_nano_usd
 
 NODE_CLIENT = Path(__file__).with_name("node_client.mjs")
@@ -60,11 +61,12 @@ def ask_from_node(wall: Wall, model: str) -> str:
 
 
 def leave(wall: Wall, model: str) -> str:
-    """The id of a stream's call whose caller left at the first heartbeat."""
+    """The id of a stream's call whose caller left at the first heartbeat. No attempt has ended by then."""
     headers = {"authorization": f"Bearer {wall.customer.api_key}"}
     body = prompt(model=model, stream=True)
     url = f"{wall.stack.base_url}/chat/completions"
     with httpx2.stream("POST", url, json=body, headers=headers, timeout=30) as answer:
+        assert answer.headers["x-haotokai-attempts"] == "[]"
         next(answer.iter_raw())
     return answer.headers["x-request-id"]
 
@@ -74,23 +76,24 @@ CLIENTS: dict[str, Callable[[Wall, str], str]] = {"python": ask_from_python, "no
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waits:
-    """The cases as seen, what each client was told, and the id of the call that was left."""
+    """The cases as seen, what each client was told, and the call that was left: its model and its id."""
 
     seen: dict[str, Seen]
     told: dict[str, str]
-    left: str
+    left: tuple[str, str]
 
 
 @pytest.fixture(scope="module")
 def waits(wall: Wall) -> Waits:
     """All at once, because each takes ten seconds."""
     models = {name: wall.take("patient", patient=[late(LATE_S)]) for name in CLIENTS}
-    abandoned = wall.take("patient", patient=[late(2 * LATE_S)])
+    abandoned = wall.take("patient", patient=[no_response])
     with ThreadPoolExecutor(len(CLIENTS) + 1) as pool:
         told = {name: pool.submit(ask, wall, models[name]) for name, ask in CLIENTS.items()}
         left = pool.submit(leave, wall, abandoned)
         seen = wall.run(CASES)
-    return Waits(seen=seen, told={name: future.result() for name, future in told.items()}, left=left.result())
+    told_by = {name: future.result() for name, future in told.items()}
+    return Waits(seen=seen, told=told_by, left=(abandoned, left.result()))
 
 
 @pytest.fixture(scope="module")
@@ -103,10 +106,14 @@ def test_the_openai_packages_live_through_heartbeats(waits: Waits, name: str) ->
     assert waits.told[name] == text_of("patient")
 
 
-def test_a_caller_who_leaves_before_anything_came_pays_nothing(wall: Wall, waits: Waits) -> None:
-    record = wall.admin.record_of(wall.customer.id, waits.left)
+def test_a_caller_who_leaves_before_anything_came_pays_nothing_and_the_provider_is_left(
+    wall: Wall, waits: Waits
+) -> None:
+    model, request_id = waits.left
+    record = wall.admin.record_of(wall.customer.id, request_id)
 
     assert (record["state"], record["cost_nano_usd"]) == ("failed", 0)
+    eventually(lambda: wall.server.was_left(model), lambda was_left: was_left)
 
 
 @pytest.mark.parametrize("name", ["late", "late and whole"])
@@ -114,7 +121,9 @@ def test_a_late_answer_comes_whole_behind_heartbeats(seen: dict[str, Seen], name
     answer = seen[name].answer
 
     assert (answer.status, answer.text, answer.error, answer.is_done) == (200, text_of("patient"), None, True)
-    assert answer.comments
+    *beats, attempts = answer.comments
+    assert beats
+    assert [line["outcome"] for line in json.loads(attempts.removeprefix(": attempts "))] == ["ok"]
     assert LATE_S <= answer.seconds < LIMIT_S
     assert seen[name].record["cost_nano_usd"] == cost_nano_usd(usage_of("patient"))
 
