@@ -19,7 +19,7 @@ from gateway.ports import PlatformError, UpstreamCall, UpstreamReply
 from gateway.records import CATALOGUE_KV_KEY, Catalogue, KeyRecord, key_kv_name
 from gateway.settlements import Settlements
 from relays import LatePipe
-from webapi import js_now_ms
+from webapi import now_ms
 
 KEY_CACHE_MS = 5_000
 CATALOGUE_CACHE_MS = 10_000
@@ -36,12 +36,12 @@ class Cache:
 
     def get(self, name: str) -> Any:
         until_ms, value = self._entries.get(name, (0, None))
-        return value if js_now_ms() < until_ms else None
+        return value if now_ms() < until_ms else None
 
     def put(self, name: str, value: Any, *, for_ms: int) -> None:
         if len(self._entries) >= MAX_CACHED_KEYS:
             self._entries.clear()
-        self._entries[name] = (js_now_ms() + for_ms, value)
+        self._entries[name] = (now_ms() + for_ms, value)
 
 
 _CACHE = Cache()
@@ -121,7 +121,7 @@ class EdgePorts:
         return str(ENV.TOP_UP_URL)
 
     def now_ms(self) -> int:
-        return int(js_now_ms())
+        return now_ms()
 
     def new_id(self) -> str:
         return str(js.crypto.randomUUID()).replace("-", "")

@@ -14,7 +14,7 @@ from gateway.fields import FieldError, Fields
 from gateway.ports import PlatformError
 from gateway.records import dead_letters_kv_name
 from gateway.signing import SignedCall, sign
-from webapi import js_now_ms, to_object
+from webapi import now_ms, to_object
 
 POST_TIMEOUT_MS = 15_000
 RETRY_DELAY_S = 5
@@ -60,7 +60,7 @@ async def _report_dead(records: list[dict[str, Any]]) -> None:
     """Name the Wallets whose records the queue gave up. They still hold them; the operator may have them sent again."""
     for account_id in sorted({record["account_id"] for record in records}):
         log("usage_dead_letters", account_id=account_id)
-        await ENV.KV.put(dead_letters_kv_name(account_id), json.dumps({"at_ms": int(js_now_ms())}))
+        await ENV.KV.put(dead_letters_kv_name(account_id), json.dumps({"at_ms": now_ms()}))
 
 
 async def _deliver_records(records: list[dict[str, Any]], ports: EdgePorts) -> None:
@@ -86,7 +86,7 @@ async def _post(path: str, body: str) -> str:
     """A signed POST to the control plane; raises NotDelivered unless it answers with success."""
     call = SignedCall(method="POST", path=path, body=body.encode())
     nonce = str(js.crypto.randomUUID())
-    headers = sign(call, secret=ENV.INTERNAL_SECRET, now_s=int(js_now_ms() // 1000), nonce=nonce)
+    headers = sign(call, secret=ENV.INTERNAL_SECRET, now_s=now_ms() // 1000, nonce=nonce)
     init = {
         "method": "POST",
         "headers": {"content-type": "application/json", **headers},

@@ -14,7 +14,7 @@ from drills import respond
 from gateway import wallet
 from gateway.app import serve
 from gateway.wallet_calls import call
-from webapi import js_now_ms, request_from_js, response_to_js
+from webapi import now_ms, request_from_js, response_to_js
 
 
 class Default(WorkerEntrypoint):
@@ -58,30 +58,30 @@ class Wallet(DurableObject):
         wallet.create_tables(self._store)
 
     async def call(self, operation: str, text: str, records: str) -> str:
-        now_ms = int(js_now_ms())
-        reply = call(self._store, operation, text, account_id=self._account_id, now_ms=now_ms, records=records)
+        at_ms = now_ms()
+        reply = call(self._store, operation, text, account_id=self._account_id, now_ms=at_ms, records=records)
         if reply.due_ms is not None:
             # What was due before this object began is only known to its tables.
             due_ms = reply.due_ms if self._alarm_ms is not None else wallet.next_alarm_ms(self._store)
-            await self._set_alarm(due_ms, now_ms)
+            await self._set_alarm(due_ms, at_ms)
         return reply.text
 
     async def alarm(self) -> None:
         self._alarm_ms = None
-        now_ms = int(js_now_ms())
-        wallet.release_expired(self._store, now_ms=now_ms)
-        wallet.prune(self._store, now_ms=now_ms)
-        while records := wallet.due_records(self._store, now_ms=now_ms):
+        at_ms = now_ms()
+        wallet.release_expired(self._store, now_ms=at_ms)
+        wallet.prune(self._store, now_ms=at_ms)
+        while records := wallet.due_records(self._store, now_ms=at_ms):
             await send_usage(records)
-        await self._set_alarm(wallet.next_alarm_ms(self._store), now_ms)
+        await self._set_alarm(wallet.next_alarm_ms(self._store), at_ms)
 
-    async def _set_alarm(self, due_ms: int | None, now_ms: int) -> None:
+    async def _set_alarm(self, due_ms: int | None, at_ms: int) -> None:
         """Keep the alarm at the next time when something falls due; it is written only when that comes earlier."""
         if due_ms is None:
             return
-        at_ms = max(due_ms, now_ms + self.ALARM_DELAY_MS)
+        alarm_ms = max(due_ms, at_ms + self.ALARM_DELAY_MS)
         # The platform gives an alarm up after some failures, and the next call sets it anew.
-        is_lost = self._alarm_ms is not None and self._alarm_ms < now_ms - self.ALARM_LOST_AFTER_MS
-        if self._alarm_ms is None or at_ms < self._alarm_ms or is_lost:
-            self._alarm_ms = at_ms
-            await self.ctx.storage.setAlarm(at_ms)
+        is_lost = self._alarm_ms is not None and self._alarm_ms < at_ms - self.ALARM_LOST_AFTER_MS
+        if self._alarm_ms is None or alarm_ms < self._alarm_ms or is_lost:
+            self._alarm_ms = alarm_ms
+            await self.ctx.storage.setAlarm(alarm_ms)

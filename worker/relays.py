@@ -9,7 +9,7 @@ from pyodide.ffi import JsException, JsProxy, create_proxy, to_js
 
 from deadline import Deadline
 from gateway.ports import Edit, OpaqueBody
-from webapi import is_object, js_now_ms, to_object
+from webapi import is_object, now_ms, to_object
 
 GATHERED_BYTES = 4 * 1024
 """The most that gathers before Python wakes: about a dozen events. What gathers is not seen, so a stream that brings
@@ -100,10 +100,10 @@ class StreamRelay:
         return True
 
     async def _drain(self) -> None:
-        until_ms = js_now_ms() + DRAIN_MS
+        until_ms = now_ms() + DRAIN_MS
         try:
             reader = self._source.getReader()
-            while not (piece := await reader.read()).done and js_now_ms() < until_ms:
+            while not (piece := await reader.read()).done and now_ms() < until_ms:
                 self._pieces += 1
                 self._feed(piece.value.to_bytes())
         except JsException:
@@ -154,13 +154,13 @@ class Gatherer:
 
     async def read(self, *, idle_timeout_ms: int) -> bytes | None:
         """The next piece, None at the end; raises as ``Deadline.wait`` does."""
-        began_ms = js_now_ms()
+        began_ms = now_ms()
         read = self._reader.readAtLeast(self._at_least, js.Uint8Array.new(8 * GATHERED_BYTES))
         piece = await self._deadline.wait(read, idle_timeout_ms)
         size = piece.value.length if is_object(piece.value) else 0
         if not size:
             return None
-        rate = size * 1000 // max(1, js_now_ms() - began_ms)
+        rate = size * 1000 // max(1, now_ms() - began_ms)
         self._at_least = max(1, min(GATHERED_BYTES, rate // WAKES_PER_S))
         gathered: bytes = piece.value.to_bytes()
         return gathered

@@ -20,12 +20,17 @@ READ_DEPTH = 8
 
 # Looked up once, because each step of such a path is a call into the engine. A memory snapshot of the Worker keeps them
 # by their paths; it can keep no other object of the engine, so none may be made while a module is loaded.
-js_now_ms = js.Date.now
+_now = js.Date.now
 _get, _set, _delete = js.Reflect.get, js.Reflect.set, js.Reflect.deleteProperty
 _is_array, _keys, _values = js.Array.isArray, Object.keys, Object.values
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 """What primitives of the engine are in Python; its null has a type of its own."""
+
+
+def now_ms() -> int:
+    """The time, which in the runtime stands still while a request computes."""
+    return int(_now())
 
 
 def to_object(value: Mapping[str, Any]) -> JsProxy:

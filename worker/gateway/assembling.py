@@ -78,11 +78,14 @@ class Assembly:
 
     def _took_alike(self, events: bytes) -> bool:
         """Whether these differ from the last event in their text alone, and have been taken as such."""
-        texts = None if self._known is None else self._known[0].texts_of(events)
-        if self._known is None or texts is None:
+        if self._known is None:
+            return False
+        stencil, text = self._known
+        texts = stencil.texts_of(events)
+        if texts is None:
             return False
         raw = b"".join(texts)
-        self._known[1].add_raw(raw)
+        text.add_raw(raw)
         self._count(len(raw))
         return True
 
