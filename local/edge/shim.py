@@ -9,12 +9,11 @@ import os
 import random
 from collections.abc import Awaitable, Callable
 from functools import cache
-from inspect import isawaitable, isclass, isfunction
-from types import ModuleType
+from inspect import Parameter, isawaitable, isclass, isfunction, signature
+from types import CoroutineType, ModuleType
 from typing import Any, NoReturn
 
 import js
-from pyodide.code import relaxed_wrap
 from pyodide.ffi import JsProxy, to_js
 from workers import DurableObject, Request, Response, WorkerEntrypoint, python_from_rpc, python_to_rpc
 
@@ -102,14 +101,28 @@ def object_handler(cls: type, name: str) -> Handler:
 def _converting(cls: type, name: str) -> Handler:
     function = getattr(cls, name)
     if name in PLATFORM_HANDLERS:
-        function = relaxed_wrap(function)
+        function = _relaxed(function)
     return _fetch(function) if name == "fetch" else _call(function)
 
 
+def _relaxed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as one that drops what arguments it does not take. ``pyodide.code.relaxed_wrap`` does the same, and
+    binds the signature anew at every call."""
+    kinds = [parameter.kind for parameter in signature(function).parameters.values()]
+    if Parameter.VAR_POSITIONAL in kinds:
+        return function
+    taken = sum(kind is not Parameter.KEYWORD_ONLY and kind is not Parameter.VAR_KEYWORD for kind in kinds)
+    return lambda *args: function(*args[:taken])
+
+
 def _call(function: Callable[..., Any]) -> Handler:
+    """Texts, which the conversions leave as they are, do not pass them."""
+
     async def call(instance: Any, *args: Any) -> Any:
-        result = function(instance, *map(python_from_rpc, args))
-        return python_to_rpc(await result if isawaitable(result) else result)
+        result = function(instance, *(arg if type(arg) is str else python_from_rpc(arg) for arg in args))
+        if type(result) is CoroutineType or isawaitable(result):
+            result = await result
+        return result if type(result) is str else python_to_rpc(result)
 
     return call
 
@@ -119,7 +132,7 @@ def _fetch(function: Callable[..., Any]) -> Handler:
 
     async def fetch(instance: Any, request: JsProxy, *args: Any) -> Any:
         answer = function(instance, Request(request), *args)
-        if isawaitable(answer):
+        if type(answer) is CoroutineType or isawaitable(answer):
             answer = await answer
         if isinstance(answer, Response):
             return answer.js_object
