@@ -8,6 +8,7 @@ from typing import Any
 
 from workers import DurableObject, WorkerEntrypoint
 
+import event_loop
 from bindings import EdgePorts, Lifetime, SqlStore, send_usage
 from delivery import deliver, heartbeat
 from drills import respond
@@ -15,6 +16,8 @@ from gateway import wallet
 from gateway.app import serve
 from gateway.wallet_calls import call
 from webapi import now_ms, request_from_js, response_to_js
+
+event_loop.make_lean()
 
 
 class Default(WorkerEntrypoint):
