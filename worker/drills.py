@@ -12,7 +12,7 @@ from pyodide.ffi import JsException, JsProxy, to_js
 
 from gateway.drills import Ask, Break, Pause, Step, perform
 from gateway.ports import Document
-from webapi import document_of, to_object
+from webapi import parse, to_object
 
 ASK_HEADER = "x-drill-ask"
 URL = "http://drill/"
@@ -38,7 +38,7 @@ class Drills:
 
 async def respond(request: JsProxy, background: Background) -> JsProxy:
     """What a drill answers, with its body still on the way."""
-    document = document_of(await request.json())
+    document = parse(await request.text())
     ask = Ask(
         name=str(document.read("model")),
         stream=document.read("stream") is True,

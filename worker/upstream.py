@@ -7,10 +7,10 @@ from pyodide.ffi import JsException, JsProxy
 
 from deadline import Deadline
 from drills import Drills
-from gateway.ports import Edit, NotJson, UpstreamCall, UpstreamFailed, UpstreamReply, UpstreamSilent
+from gateway.ports import Document, Edit, UpstreamCall, UpstreamFailed, UpstreamReply, UpstreamSilent
 from gateway.records import DRILL_URL
 from relays import Gatherer, StreamRelay
-from webapi import JsDocument, document_of, is_object, to_object
+from webapi import is_object, parse, to_body, to_object
 
 ERROR_BODY_TIMEOUT_MS = 10_000
 
@@ -22,9 +22,7 @@ async def send(call: UpstreamCall, drills: Drills, background: Background) -> Up
     deadline = Deadline()
     deadline.set_total(call.total_timeout_ms)
     options = to_object({"method": "POST", "headers": dict(call.headers), "redirect": "manual"})
-    # As a Blob, because a text would come through Python on its way.
-    document = js.Array.of(call.document.value)  # type: ignore[attr-defined]
-    options.body = js.Blob.new(document.map(js.JSON.stringify))
+    options.body = to_body(call.document)
     options.signal = deadline.signal
     is_drill = call.url.startswith(DRILL_URL)
     sent = drills.ask(call.document, options) if is_drill else js.fetch(call.url, options)
@@ -53,15 +51,14 @@ class JsReply:
         self.close()
         return body[:limit_bytes].decode("utf-8", "replace")
 
-    async def document(self) -> JsDocument:
+    async def document(self) -> Document:
         try:
-            return document_of(await self._response.json())
+            text: str = await self._response.text()
         except JsException as error:
-            if error.name == "SyntaxError":
-                raise NotJson from error
             raise (UpstreamSilent if self.deadline.signal.aborted else UpstreamFailed)(error.name) from error
         finally:
             self.deadline.end()
+        return parse(text)
 
     async def read(self, *, timeout_ms: int) -> bytes | None:
         if not is_object(self._response.body):

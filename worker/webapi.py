@@ -1,10 +1,11 @@
 """Web-standard JavaScript objects in the gateway's terms: Request, Response, fetch, streams, JSON.
 
-Whatever can stay a JavaScript object does. A body is parsed, written, piped and copied by the runtime; Python sees the
-fields that it asks for, the first events of a stream, and a few large pieces of its copy.
+Whatever is large stays a JavaScript object: it is parsed, written and piped by the runtime, and Python sees the fields
+that it asks for. What is small costs less as plain Python data.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from time import time_ns
 from typing import Any
 from urllib.parse import unquote
 
@@ -12,15 +13,19 @@ import js
 from js import Object
 from pyodide.ffi import JsException, JsProxy, jsnull, to_js
 
+from gateway.documents import parse_document
+from gateway.fields import is_deep
 from gateway.http import Request, Response
-from gateway.ports import BodyTooLarge, NotJson, OpaqueBody
+from gateway.ports import BodyTooLarge, Document, NotJson, OpaqueBody
+
+SMALL_DOCUMENT = 16 * 1024
+"""Up to this size, in bytes or characters, a document is held as plain Python data."""
 
 READ_DEPTH = 8
 """How deep a field is converted; deeper parts stay JavaScript objects. A caller's nesting cannot exhaust the stack."""
 
 # Looked up once, because each step of such a path is a call into the engine. A memory snapshot of the Worker keeps them
 # by their paths; it can keep no other object of the engine, so none may be made while a module is loaded.
-_now = js.Date.now
 _get, _set, _delete = js.Reflect.get, js.Reflect.set, js.Reflect.deleteProperty
 _is_array, _keys, _values = js.Array.isArray, Object.keys, Object.values
 
@@ -30,7 +35,7 @@ _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 def now_ms() -> int:
     """The time, which in the runtime stands still while a request computes."""
-    return int(_now())
+    return time_ns() // 1_000_000
 
 
 def to_object(value: Mapping[str, Any]) -> JsProxy:
@@ -117,17 +122,14 @@ class JsBody:
     def __init__(self, request: JsProxy) -> None:
         self._request = request
 
-    async def document(self, *, limit_bytes: int) -> tuple[JsDocument, int]:
+    async def document(self, *, limit_bytes: int) -> tuple[Document, int]:
         declared = self._request.headers.get("content-length")
-        try:
-            if isinstance(declared, str) and declared.isdecimal():
-                if int(declared) > limit_bytes:
-                    raise BodyTooLarge
-                return document_of(await self._request.json()), int(declared)
-            gathered = await self._gather(limit_bytes)
-            return document_of(await js.Response.new(gathered).json()), gathered.size
-        except JsException as error:
-            raise NotJson from error
+        if isinstance(declared, str) and declared.isdecimal():
+            if int(declared) > limit_bytes:
+                raise BodyTooLarge
+            return await _read_document(self._request, int(declared)), int(declared)
+        gathered = await self._gather(limit_bytes)
+        return await _read_document(js.Response.new(gathered), gathered.size), gathered.size
 
     async def read(self, *, limit_bytes: int) -> bytes:
         gathered = await self._gather(limit_bytes)
@@ -166,6 +168,32 @@ def response_to_js(response: Response) -> JsProxy:
 
 def _escaped(text: str) -> str:
     return text.encode("ascii", "backslashreplace").decode()
+
+
+async def _read_document(carrier: JsProxy, size_bytes: int) -> Document:
+    """The body of a Request or Response, where its size is known."""
+    try:
+        if size_bytes <= SMALL_DOCUMENT:
+            return parse(await carrier.text())
+        return document_of(await carrier.json())
+    except JsException as error:
+        raise NotJson from error
+
+
+def parse(text: str) -> Document:
+    """Raises NotJson for anything but an object."""
+    if len(text) <= SMALL_DOCUMENT and not is_deep(text):
+        return parse_document(text)
+    try:
+        return document_of(js.JSON.parse(text))
+    except JsException as error:
+        raise NotJson from error
+
+
+def to_body(document: Document) -> str | JsProxy:
+    """A document as the body of a call. A large one is a Blob, because a text would come through Python on its way."""
+    body: Any = document.as_body()
+    return body if isinstance(body, str) else js.Blob.new(js.Array.of(body.value).map(js.JSON.stringify))
 
 
 def document_of(value: Any) -> JsDocument:

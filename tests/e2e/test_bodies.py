@@ -62,7 +62,10 @@ def test_a_chunked_body_is_answered(wire: httpx2.Client, piece_bytes: int) -> No
     assert len(answer.json()["choices"][0]["message"]["content"].split()) == 3
 
 
-@pytest.mark.parametrize("text", ["", "{", "null", "[]", '"text"', "1", '{"model": "kimi-k2"} trailing'])
+NOT_OBJECTS = ["", "{", "null", "[]", '"text"', "1", '{"model": "kimi-k2"} trailing', "[" * 10_000, '{"a":' * 3_000]
+
+
+@pytest.mark.parametrize("text", NOT_OBJECTS, ids=lambda text: text[:30])
 def test_a_body_that_is_not_a_json_object_is_400(wire: httpx2.Client, text: str) -> None:
     answer = wire.post("/chat/completions", content=text.encode())
 

@@ -31,7 +31,7 @@ def parse_json(text: str | bytes, name: str) -> Any:
     """JSON as plain Python data; raises FieldError for what is none, or lies too deep."""
     try:
         text = text if isinstance(text, str) else text.decode()
-        if text.count("[") + text.count("{") > MAX_DEPTH and _is_deep(text):
+        if is_deep(text):
             raise FieldError(f"{name}: too deep")
         return json.loads(text)
     except FieldError:
@@ -40,8 +40,13 @@ def parse_json(text: str | bytes, name: str) -> Any:
         raise FieldError(f"{name}: not JSON") from error
 
 
-def _is_deep(text: str) -> bool:
-    """Whether brackets are left once the innermost pairs were taken away as often as may be."""
+def is_deep(text: str) -> bool:
+    """Whether arrays and objects of a JSON text lie deeper than MAX_DEPTH."""
+    return text.count("[") + text.count("{") > MAX_DEPTH and _are_brackets_left(text)
+
+
+def _are_brackets_left(text: str) -> bool:
+    """Once the innermost pairs were taken away as often as may be."""
     outside = [_STRINGS.sub("", text)] if "\\" in text else text.split('"')[::2]
     brackets = "".join(outside).encode(errors="replace").translate(None, _NO_BRACKETS)
     for _ in range(MAX_DEPTH):

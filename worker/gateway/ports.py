@@ -39,9 +39,8 @@ class UpstreamSilent(UpstreamFailed):
 
 
 class Document(Protocol):
-    """A JSON object, parsed, held and written by the platform's own JSON engine.
-
-    Only the fields that are named are looked at, so that a large prompt never becomes Python objects.
+    """A JSON object. A large one is parsed, held and written by the platform's own JSON engine, and only the fields
+    that are named are looked at, so that a large prompt never becomes Python objects.
     """
 
     def names(self) -> list[str]:
@@ -67,8 +66,8 @@ class Document(Protocol):
     def copy(self) -> "Document":
         """A shallow copy: writing a field of the copy leaves the original as it is."""
 
-    def as_body(self) -> OpaqueBody:
-        """To be sent as the JSON body of a response."""
+    def as_body(self) -> "str | OpaqueBody":
+        """To be sent as a JSON body."""
 
 
 class Body(Protocol):

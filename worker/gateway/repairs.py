@@ -42,10 +42,9 @@ def repair_answer(answer: Document) -> None:
     choices = answer.items("choices")
     for index, choice in enumerate(choices):
         _repair_choice(choice, index)
-    raw = usage_object(
-        {"usage": answer.read("usage"), "choices": [{"usage": choice.read("usage")} for choice in choices]}
-    )
-    if raw is not None and (usage := completed_usage(raw)) != answer.read("usage"):
+    given = answer.read("usage")
+    raw = usage_object({"usage": given, "choices": [{"usage": choice.read("usage")} for choice in choices]})
+    if raw is not None and (usage := completed_usage(raw)) != given:
         answer.write("usage", usage)
     if answer.read("object") != "chat.completion":
         answer.write("object", "chat.completion")

@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 
+from gateway.documents import PlainDocument
 from gateway.errors import InvalidRequest, Refusal, UnsupportedParameter
 from gateway.providers import DIALECTS
 from gateway.providers.lab import Lab
 from gateway.providers.parameters import COMMON, NO_EFFECT
 from tests.unit.gateway.catalogues import CHAT, catalogue, model, target, two_targets, whole_answer
 from tests.unit.gateway.fakes import FakePorts, chat
-from tests.unit.gateway.upstreams import DictDocument, json_reply
+from tests.unit.gateway.upstreams import json_reply
 
 LABS = {
     "deepseek": "deepseek-flash",
@@ -30,7 +31,7 @@ def asked(lab: str, /, upstream: str = "", inject: dict[str, Any] | None = None,
     """The document that is sent for these fields; raises the refusal."""
     name = upstream or LABS[lab]
     dialect, served = DIALECTS[lab], target(lab, name, inject=inject)
-    document = DictDocument({**CHAT, **fields})
+    document = PlainDocument({**CHAT, **fields})
     dialect.check(document, frozenset(document.names()), served)
     document.write("model", name)
     dialect.inject(document, served.inject)
@@ -241,7 +242,7 @@ def test_an_ordinary_call_is_sent_as_it_is(lab: str) -> None:
 
 @labs
 def test_the_check_of_an_ordinary_call_reads_no_field_but_the_switches(lab: str) -> None:
-    class Reads(DictDocument):
+    class Reads(PlainDocument):
         seen: list[str]
 
         def read(self, name: str) -> Any:
@@ -335,7 +336,7 @@ def test_thinking_is_switched_in_the_provider_s_own_words(
     document = asked(lab, upstream, **fields)
 
     assert {name: document[name] for name in SWITCHES if name in document} == told
-    assert DIALECTS[lab].thinks(DictDocument(document)) is thinks
+    assert DIALECTS[lab].thinks(PlainDocument(document)) is thinks
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,6 @@ async def test_the_body_wins_over_a_header_field_by_field() -> None:
         ({"max_price": {"prompt": -1}}, "provider.max_price"),
         ({"max_price": {"prompt": 1e300}}, "provider.max_price"),
         ({"max_price": {"image": 1}}, "provider.max_price"),
-        ({"max_price": {"prompt": float("nan")}}, "provider.max_price"),
         ({"max_price": {"prompt": 10**400}}, "provider.max_price"),
         ({"max_price": {"prompt": 0.000001}}, "provider.max_price"),
         ({"allow_fallbacks": "no"}, "provider.allow_fallbacks"),

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from gateway.documents import PlainDocument
 from gateway.providers import DIALECTS
 from tests.unit.gateway.catalogues import (
     CATALOGUE,
@@ -17,7 +18,7 @@ from tests.unit.gateway.catalogues import (
 )
 from tests.unit.gateway.fakes import FakePorts, chat
 from tests.unit.gateway.shapes import deepseek, events
-from tests.unit.gateway.upstreams import DictDocument, Reply, json_reply
+from tests.unit.gateway.upstreams import Reply, json_reply
 
 PROVIDER_NAMES = sorted(DIALECT_NAMES)
 LABS = [name for name in PROVIDER_NAMES if name != "mirror"]
@@ -225,7 +226,9 @@ async def test_reasoning_is_sent_back_to_all_who_know_it(provider: str) -> None:
 
 async def test_messages_that_need_no_change_are_passed_as_the_very_same() -> None:
     for provider in LABS:
-        document = DictDocument({"model": "m", "messages": [*CHAT["messages"], {"role": "assistant", "content": "Hi"}]})
+        document = PlainDocument(
+            {"model": "m", "messages": [*CHAT["messages"], {"role": "assistant", "content": "Hi"}]}
+        )
         messages = document.values["messages"]
 
         DIALECTS[provider].prepare(document)
@@ -244,7 +247,7 @@ def test_a_spark_chunk_loses_its_own_fields() -> None:
 def test_a_spark_answer_is_made_an_openai_answer() -> None:
     answer = {"code": 0, "message": "Success", "sid": "s", "choices": [{"message": {"content": "a"}, "index": 0}]}
 
-    DIALECTS["spark"].repair_answer(DictDocument(answer))
+    DIALECTS["spark"].repair_answer(PlainDocument(answer))
 
     message = {"role": "assistant", "content": "a"}
     assert answer == {
@@ -258,7 +261,7 @@ def test_openai_s_own_wire_is_left_as_it_is() -> None:
     answer: dict[str, Any] = {"choices": [{"message": {}}]}
 
     DIALECTS["openai"].repair_chunk(chunk)
-    DIALECTS["openai"].repair_answer(DictDocument(answer))
+    DIALECTS["openai"].repair_answer(PlainDocument(answer))
 
     assert (chunk, answer) == ({"choices": [{"delta": {}}]}, {"choices": [{"message": {}}]})
 

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.documents import PlainDocument
 from gateway.metering import usage_of
 from gateway.repairs import OPENAI_FINISHES, StreamRepair, openai_finish, repair_answer
 from tests.unit.gateway.test_metering import MODEST
-from tests.unit.gateway.upstreams import DictDocument
 
 
 def repaired(**answer: Any) -> dict[str, Any]:
-    document = DictDocument(answer)
+    document = PlainDocument(answer)
     repair_answer(document)
     return document.values
 
@@ -54,7 +54,7 @@ def test_a_whole_answer_that_says_no_reason_ended_well() -> None:
 
 
 def test_an_answer_in_openai_s_form_is_not_written_to() -> None:
-    class ReadOnly(DictDocument):
+    class ReadOnly(PlainDocument):
         def write(self, name: str, value: Any) -> None:
             raise AssertionError(name)
 

@@ -3,17 +3,16 @@
 A piece is bytes, a pause, or the exception with which the body breaks.
 """
 
-import copy
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.documents import PlainDocument, parse_document
 from gateway.ports import (
     BodyTooLarge,
     Document,
     Edit,
-    NotJson,
     OpaqueBody,
     Relay,
     UpstreamCall,
@@ -24,52 +23,6 @@ from gateway.ports import (
 from tests.unit.gateway.catalogues import NOW_MS
 
 
-class DictDocument:
-    """The Document port over a plain dict. What is read or written is a copy, as it is across the JavaScript border."""
-
-    def __init__(self, values: dict[str, Any]) -> None:
-        self.values = values
-
-    def names(self) -> list[str]:
-        return list(self.values)
-
-    def read(self, name: str) -> Any:
-        return copy.deepcopy(self.values.get(name))
-
-    def write(self, name: str, value: Any) -> None:
-        self.values[name] = copy.deepcopy(value)
-
-    def remove(self, name: str) -> None:
-        self.values.pop(name, None)
-
-    def items(self, name: str) -> list[Document]:
-        values = self.values.get(name)
-        return [DictDocument(value) for value in values if isinstance(value, dict)] if isinstance(values, list) else []
-
-    def has_list(self) -> bool:
-        return any(isinstance(value, list) for value in self.values.values())
-
-    def detach(self, name: str) -> None:
-        self.values[name] = copy.deepcopy(self.values.get(name))
-
-    def copy(self) -> "DictDocument":
-        return DictDocument(dict(self.values))
-
-    def as_body(self) -> OpaqueBody:
-        return OpaqueBody(self)
-
-
-def parse_document(raw: bytes) -> DictDocument:
-    """Raises NotJson, as the platform does."""
-    try:
-        values = json.loads(raw)
-    except ValueError as error:
-        raise NotJson from error
-    if not isinstance(values, dict):
-        raise NotJson
-    return DictDocument(values)
-
-
 @dataclass(slots=True)
 class BytesBody:
     """The Body port over bytes."""
@@ -77,7 +30,7 @@ class BytesBody:
     raw: bytes
 
     async def document(self, *, limit_bytes: int) -> tuple[Document, int]:
-        return parse_document(await self.read(limit_bytes=limit_bytes)), len(self.raw)
+        return parse_document((await self.read(limit_bytes=limit_bytes)).decode("utf-8", "replace")), len(self.raw)
 
     async def read(self, *, limit_bytes: int) -> bytes:
         if len(self.raw) > limit_bytes:
@@ -143,7 +96,7 @@ class ScriptedReply:
         return (await self._whole())[:limit_bytes].decode("utf-8", "replace")
 
     async def document(self) -> Document:
-        return parse_document(await self._whole())
+        return parse_document((await self._whole()).decode())
 
     async def read(self, *, timeout_ms: int) -> bytes | None:
         while self._pieces:
@@ -207,7 +160,7 @@ class Upstream:
         self.script.setdefault(provider, []).extend(replies)
 
     def documents(self) -> list[dict[str, Any]]:
-        return [call.document.values for _, call in self.calls if isinstance(call.document, DictDocument)]
+        return [call.document.values for _, call in self.calls if isinstance(call.document, PlainDocument)]
 
     def names(self) -> list[str]:
         return [provider for provider, _ in self.calls]
