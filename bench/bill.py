@@ -16,7 +16,7 @@ from bench.results import Measurement, Section
 from gateway import wallet
 from gateway.holds import HoldRequest
 from gateway.money import NanoUsd
-from gateway.records import Grant, KeyLimits, Usage, UsageRecord
+from gateway.records import Grant, KeyLimits
 
 NAME = "bill"
 PEERS = ()
@@ -95,7 +95,7 @@ def rows_per_request() -> int:
 
 def _pass_through(store: "_Store", request_id: str) -> None:
     wallet.hold(store, _hold_request(request_id))
-    wallet.settle(store, _record(request_id), now_ms=START_MS)
+    wallet.settle(store, _settlement(request_id), now_ms=START_MS)
     wallet.due_records(store, now_ms=START_MS)
     wallet.acknowledge(store, [request_id])
 
@@ -104,8 +104,11 @@ class _Store:
     def __init__(self) -> None:
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
 
-    def execute(self, statement: str, *parameters: Any) -> list[Sequence[Any]]:
-        return list(self.connection.execute(statement, parameters))
+    def execute(self, statement: str, *parameters: Any) -> None:
+        self.connection.execute(statement, parameters)
+
+    def query(self, statement: str, *parameters: Any) -> list[Sequence[Any]]:
+        return self.connection.execute(statement, parameters).fetchall()
 
 
 def _hold_request(request_id: str) -> HoldRequest:
@@ -124,24 +127,10 @@ def _hold_request(request_id: str) -> HoldRequest:
     )
 
 
-def _record(request_id: str) -> UsageRecord:
-    return UsageRecord(
-        request_id=request_id,
-        account_id="a",
-        key_id="k",
-        model="m",
-        served_model="m",
-        provider="p",
-        usage=Usage(prompt_tokens=10, cached_tokens=0, completion_tokens=10, reasoning_tokens=0),
-        cost_nano_usd=NanoUsd(500),
-        price_row="r",
-        state="complete",
-        estimated=False,
-        stream=False,
-        attempts=(),
-        started_at_ms=START_MS,
-        first_event_ms=None,
-        total_ms=10,
+def _settlement(request_id: str) -> wallet.Settlement:
+    cost = NanoUsd(500)
+    return wallet.Settlement(
+        request_id=request_id, key_id="k", cost_nano_usd=cost, tokens=20, is_answered=True, record="{}"
     )
 
 

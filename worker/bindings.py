@@ -120,8 +120,7 @@ class EdgePorts:
     def top_up_url(self) -> str:
         return str(ENV.TOP_UP_URL)
 
-    def now_ms(self) -> int:
-        return now_ms()
+    now_ms = staticmethod(now_ms)
 
     def new_id(self) -> str:
         return str(js.crypto.randomUUID()).replace("-", "")
@@ -216,11 +215,13 @@ class SqlStore:
 
     def __init__(self, ctx: Any) -> None:
         # Behind the SDK's wrapper, for the reason given at ENV: a statement takes 15 µs in place of 250.
-        self._sql = getattr(ctx, "_ctx", ctx).storage.sql
+        self._run = getattr(ctx, "_ctx", ctx).storage.sql.exec
 
-    def execute(self, statement: str, *parameters: Any) -> list[Sequence[Any]]:
-        bound = [jsnull if value is None else value for value in parameters]
-        rows = self._sql.exec(statement, *bound).raw().toArray().to_py()
+    def execute(self, statement: str, *parameters: Any) -> None:
+        self._run(statement, *[jsnull if value is None else value for value in parameters])
+
+    def query(self, statement: str, *parameters: Any) -> list[Sequence[Any]]:
+        rows = self._run(statement, *parameters).raw().toArray().to_py()
         return [[None if value is jsnull else value for value in row] for row in rows]
 
 

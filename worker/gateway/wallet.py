@@ -8,18 +8,22 @@ takes the hold away, and what has no hold cannot be settled. No function pauses,
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol, assert_never
 
+from gateway.fields import Fields
 from gateway.holds import MODEST_SHARE, HoldReply, HoldRequest, RateState, RefusalReason
 from gateway.money import NanoUsd
-from gateway.records import NO_USAGE, Grant, KeyLimits, SpendCapPeriod, UsageRecord, WalletState, dump
+from gateway.records import NO_USAGE, Grant, KeyLimits, SpendCapPeriod, UsageRecord, UsageState, WalletState, encode
 
 RATE_WINDOW_MS = 60_000
 NONCES_KEPT_MS = 660_000
 IDEMPOTENCY_KEPT_MS = 24 * 3_600_000
 RESEND_AFTER_MS = 60_000
 BATCH_RECORDS = 50
+
+ANSWERED: frozenset[UsageState] = frozenset({"complete", "partial"})
 
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS grants (id TEXT PRIMARY KEY, kind TEXT NOT NULL, amount INTEGER NOT NULL)
@@ -61,8 +65,40 @@ class GrantConflict(Exception):
 class Store(Protocol):
     """SQLite, synchronous: a Durable Object's in workerd, the standard library's in tests."""
 
-    def execute(self, statement: str, *parameters: Any) -> list[Sequence[Any]]:
+    def execute(self, statement: str, *parameters: Any) -> None:
+        """Run one statement that gives no rows."""
+
+    def query(self, statement: str, *parameters: Any) -> list[Sequence[Any]]:
         """The rows of one statement."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """Of a usage record what a Wallet looks at, and all of it as a JSON text. The control plane, which books the
+    record, checks the rest."""
+
+    request_id: str
+    key_id: str
+    cost_nano_usd: NanoUsd
+    tokens: int
+    is_answered: bool
+    record: str
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> "Settlement":
+        usage = fields.object("usage")
+        return cls(
+            request_id=fields.text("request_id"),
+            key_id=fields.text("key_id"),
+            cost_nano_usd=NanoUsd(fields.integer("cost_nano_usd")),
+            tokens=usage.integer("prompt_tokens") + usage.integer("completion_tokens"),
+            is_answered=fields.text("state") in ANSWERED,
+            record=encode(fields.values),
+        )
+
+    @classmethod
+    def of(cls, record: UsageRecord) -> "Settlement":
+        return cls.from_fields(Fields(record.to_json(), "record"))
 
 
 def create_tables(store: Store) -> None:
@@ -75,7 +111,7 @@ def hold(store: Store, request: HoldRequest) -> HoldReply:
 
     A request id that is already held is answered as granted again, so a call that is repeated holds once.
     """
-    revoked, held, available = store.execute(STANDING, request.key_id, request.request_id)[0]
+    revoked, held, available = store.query(STANDING, request.key_id, request.request_id)[0]
     if revoked:
         return HoldReply(refused="key_revoked")
     if held is not None:
@@ -94,25 +130,20 @@ def hold(store: Store, request: HoldRequest) -> HoldReply:
     return HoldReply(granted_nano_usd=NanoUsd(granted), available_nano_usd=available, requests=requests, tokens=tokens)
 
 
-def settle(store: Store, record: UsageRecord, *, now_ms: int) -> bool:
+def settle(store: Store, settlement: Settlement, *, now_ms: int) -> bool:
     """Turn a hold into its charge, once; False where there is no such hold (settled before, or expired)."""
-    rows = store.execute("DELETE FROM holds WHERE request_id = ? RETURNING key_id, idempotency_key", record.request_id)
+    request_id, key_id, cost = settlement.request_id, settlement.key_id, settlement.cost_nano_usd
+    rows = store.query("DELETE FROM holds WHERE request_id = ? RETURNING idempotency_key", request_id)
     if not rows:
         return False
-    _spend(store, record.key_id, record.cost_nano_usd, now_ms)
-    store.execute("INSERT INTO outbox VALUES (?, ?, ?)", record.request_id, dump(record), now_ms)
-    tokens = record.usage.prompt_tokens + record.usage.completion_tokens
-    store.execute("UPDATE recent SET tokens = ? WHERE request_id = ?", tokens, record.request_id)
-    idempotency_key = rows[0][1]
+    _spend(store, key_id, cost, now_ms)
+    store.execute("INSERT INTO outbox VALUES (?, ?, ?)", request_id, settlement.record, now_ms)
+    store.execute("UPDATE recent SET tokens = ? WHERE request_id = ?", settlement.tokens, request_id)
+    idempotency_key = rows[0][0]
     # One whose worker died was not answered, so it may be asked again, as one that failed.
-    if idempotency_key is not None and record.state in ("complete", "partial"):
+    if idempotency_key is not None and settlement.is_answered:
         store.execute(
-            "INSERT OR REPLACE INTO answered VALUES (?, ?, ?, ?, ?)",
-            record.key_id,
-            idempotency_key,
-            record.request_id,
-            record.cost_nano_usd,
-            now_ms,
+            "INSERT OR REPLACE INTO answered VALUES (?, ?, ?, ?, ?)", key_id, idempotency_key, request_id, cost, now_ms
         )
     return True
 
@@ -121,7 +152,7 @@ def grant(store: Store, grants: Sequence[Grant]) -> list[str]:
     """Add each grant once; the ids that are there now. Raises GrantConflict, and then adds none."""
     new: dict[str, Grant] = {}
     for item in grants:
-        known = store.execute("SELECT kind, amount FROM grants WHERE id = ?", item.id)
+        known = store.query("SELECT kind, amount FROM grants WHERE id = ?", item.id)
         if (known and tuple(known[0]) != (item.kind, item.amount_nano_usd)) or new.get(item.id, item) != item:
             raise GrantConflict(item.id)
         if not known:
@@ -157,26 +188,28 @@ def spent(store: Store, key_id: str, period: SpendCapPeriod, *, now_ms: int) -> 
 
 def release_expired(store: Store, *, now_ms: int) -> int:
     """Release at $0, and report as abandoned, every hold whose request never settled; how many there were."""
-    rows = store.execute("SELECT request_id, account_id, key_id, created_ms FROM holds WHERE expires_ms <= ?", now_ms)
+    rows = store.query("SELECT request_id, account_id, key_id, created_ms FROM holds WHERE expires_ms <= ?", now_ms)
     for request_id, account_id, key_id, created_ms in rows:
-        settle(store, _abandoned(account_id, request_id, key_id, created_ms, now_ms), now_ms=now_ms)
+        record = _abandoned(account_id, request_id, key_id, created_ms, now_ms)
+        settle(store, Settlement.of(record), now_ms=now_ms)
     return len(rows)
 
 
 def due_records(store: Store, *, now_ms: int) -> list[str]:
     """The next records to send, as JSON texts; each comes again after a while unless it is acknowledged."""
-    rows = store.execute(
-        "SELECT request_id, record FROM outbox WHERE due_ms <= ? ORDER BY due_ms LIMIT ?", now_ms, BATCH_RECORDS
+    rows = store.query(
+        """UPDATE outbox SET due_ms = ? WHERE request_id IN (SELECT request_id FROM outbox WHERE due_ms <= ?
+           ORDER BY due_ms LIMIT ?) RETURNING record""",
+        now_ms + RESEND_AFTER_MS,
+        now_ms,
+        BATCH_RECORDS,
     )
-    for request_id, _ in rows:
-        store.execute("UPDATE outbox SET due_ms = ? WHERE request_id = ?", now_ms + RESEND_AFTER_MS, request_id)
-    return [record for _, record in rows]
+    return [record for (record,) in rows]
 
 
 def acknowledge(store: Store, request_ids: Sequence[str]) -> None:
     """The ledger has these records: forget them here."""
-    for request_id in request_ids:
-        store.execute("DELETE FROM outbox WHERE request_id = ?", request_id)
+    store.execute("DELETE FROM outbox WHERE request_id IN (SELECT value FROM json_each(?))", encode(request_ids))
 
 
 def replay(store: Store, *, now_ms: int) -> int:
@@ -187,7 +220,7 @@ def replay(store: Store, *, now_ms: int) -> int:
 
 def next_alarm_ms(store: Store) -> int | None:
     """When something falls due: a record to send, or a hold that expires."""
-    rows = store.execute(
+    rows = store.query(
         "SELECT MIN(at) FROM (SELECT MIN(due_ms) AS at FROM outbox UNION ALL SELECT MIN(expires_ms) FROM holds)"
     )
     return rows[0][0] if rows else None
@@ -195,7 +228,7 @@ def next_alarm_ms(store: Store) -> int | None:
 
 def use_nonce(store: Store, nonce: str, *, now_ms: int) -> bool:
     """Whether the nonce of a signed call is seen for the first time."""
-    if store.execute("SELECT 1 FROM nonces WHERE nonce = ?", nonce):
+    if store.query("SELECT 1 FROM nonces WHERE nonce = ?", nonce):
         return False
     store.execute("INSERT INTO nonces VALUES (?, ?)", nonce, now_ms)
     return True
@@ -238,9 +271,9 @@ def _repeated(store: Store, request: HoldRequest) -> HoldReply | None:
     if request.idempotency_key is None:
         return None
     names = (request.key_id, request.idempotency_key)
-    if running := store.execute("SELECT request_id FROM holds WHERE key_id = ? AND idempotency_key = ?", *names):
+    if running := store.query("SELECT request_id FROM holds WHERE key_id = ? AND idempotency_key = ?", *names):
         return HoldReply(refused="duplicate_request", first_request_id=running[0][0])
-    answered = store.execute("SELECT request_id, cost FROM answered WHERE key_id = ? AND idempotency_key = ?", *names)
+    answered = store.query("SELECT request_id, cost FROM answered WHERE key_id = ? AND idempotency_key = ?", *names)
     if answered:
         cost = NanoUsd(answered[0][1])
         return HoldReply(refused="duplicate_request", first_request_id=answered[0][0], first_cost_nano_usd=cost)
@@ -271,7 +304,7 @@ def _rates(store: Store, key_id: str, limits: KeyLimits, now_ms: int) -> tuple[R
     """The key's two rates over the last minute, a sliding window; None where there is no such limit."""
     if limits.requests_per_minute is None and limits.tokens_per_minute is None:
         return None, None
-    count, tokens, oldest = store.execute(
+    count, tokens, oldest = store.query(
         "SELECT COUNT(*), COALESCE(SUM(tokens), 0), MIN(at_ms) FROM recent WHERE key_id = ? AND at_ms > ?",
         key_id,
         now_ms - RATE_WINDOW_MS,
@@ -324,7 +357,7 @@ def _period_start_ms(period: SpendCapPeriod, now_ms: int) -> int:
 
 
 def _sum(store: Store, statement: str, *parameters: Any) -> int:
-    return store.execute(statement, *parameters)[0][0] or 0
+    return store.query(statement, *parameters)[0][0] or 0
 
 
 def _abandoned(account_id: str, request_id: str, key_id: str, created_ms: int, now_ms: int) -> UsageRecord:

@@ -12,8 +12,8 @@ from typing import Any, get_args
 from gateway import wallet
 from gateway.fields import FieldError, Fields
 from gateway.holds import HoldRequest
-from gateway.records import Grant, SpendCapPeriod, UsageRecord, dump
-from gateway.wallet import Store
+from gateway.records import Grant, SpendCapPeriod, dump
+from gateway.wallet import Settlement, Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ def call(store: Store, operation: str, text: str, *, account_id: str, now_ms: in
 
 def _settle(store: Store, records: str, now_ms: int) -> None:
     for item in Fields.parse(f'{{"records":{records}}}', "settle").objects("records"):
-        wallet.settle(store, UsageRecord.from_fields(item), now_ms=now_ms)
+        wallet.settle(store, Settlement.from_fields(item), now_ms=now_ms)
 
 
 def _nothing(store: Store, fields: Fields, account_id: str, now_ms: int) -> Reply:

@@ -15,6 +15,7 @@ from gateway import wallet
 from gateway.app import serve
 from gateway.circuits import Circuits
 from gateway.credentials import hash_api_key
+from gateway.documents import PlainDocument
 from gateway.fields import Fields
 from gateway.http import Request
 from gateway.key_pool import KeyPool
@@ -34,7 +35,7 @@ from gateway.records import (
 from gateway.sse import parse_event
 from gateway.wallet_calls import call as call_wallet
 from tests.unit.gateway.catalogues import ACCOUNT, API_KEY, CATALOGUE, CHAT, PROVIDERS, key_record, whole_answer
-from tests.unit.gateway.upstreams import BytesBody, Clock, DictDocument, ScriptedRelay, Upstream, json_reply
+from tests.unit.gateway.upstreams import BytesBody, Clock, ScriptedRelay, Upstream, json_reply
 
 INTERNAL_SECRET = "a secret of the tests"
 
@@ -49,16 +50,20 @@ class MemoryStore:
         self._connection = connection
         wallet.create_tables(self)
 
-    def execute(self, statement: str, *parameters: Any) -> list[Sequence[Any]]:
-        return list(self._connection.execute(statement, parameters))
+    def execute(self, statement: str, *parameters: Any) -> None:
+        rows = self._connection.execute(statement, parameters).fetchall()
+        assert rows == [], "what gives rows is a query"
+
+    def query(self, statement: str, *parameters: Any) -> list[Sequence[Any]]:
+        return self._connection.execute(statement, parameters).fetchall()
 
     def dump(self) -> dict[str, list[Sequence[Any]]]:
         """Every row of every table."""
-        tables = [row[0] for row in self.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
-        return {table: self.execute(f"SELECT * FROM {table}") for table in tables}  # noqa: S608 its own tables
+        tables = [row[0] for row in self.query("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+        return {table: self.query(f"SELECT * FROM {table}") for table in tables}  # noqa: S608 its own tables
 
     def outbox(self) -> list[UsageRecord]:
-        texts = [row[0] for row in self.execute("SELECT record FROM outbox")]
+        texts = [row[0] for row in self.query("SELECT record FROM outbox")]
         return [UsageRecord.from_fields(Fields.parse(text, "record")) for text in texts]
 
 
@@ -263,7 +268,7 @@ async def chat(
 
 
 def _text(body: object) -> str:
-    if isinstance(body, DictDocument):
+    if isinstance(body, PlainDocument):
         return json.dumps(body.values)
     if isinstance(body, MemoryLateBody):
         return body.text + _text(body.rest)

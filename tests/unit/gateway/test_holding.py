@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.app import serve
+from gateway.documents import PlainDocument
 from gateway.holding import HOLD_GRACE_MS
 from gateway.holds import (
     LEAST_OUTPUT_TOKENS,
@@ -42,7 +43,7 @@ from tests.unit.gateway.catalogues import (
 )
 from tests.unit.gateway.fakes import Answer, FakePorts, chat, chat_request
 from tests.unit.gateway.shapes import deepseek, events
-from tests.unit.gateway.upstreams import DictDocument, Reply, json_reply
+from tests.unit.gateway.upstreams import Reply, json_reply
 
 MODEST = settings(derandomize=True, deadline=None, max_examples=200)
 DAY_MS = 86_400_000
@@ -51,7 +52,7 @@ DAY_MS = 86_400_000
 def call_of(**fields: Any) -> Call:
     document = {**CHAT, **fields}
     return read_call(
-        DictDocument(document),
+        PlainDocument(document),
         len(json.dumps(document)),
         header=lambda _: None,
         request_id="r1",
@@ -404,7 +405,7 @@ async def test_the_hold_outlasts_the_longest_attempt() -> None:
 
     await serve(chat_request({**CHAT, "stream": True}), ports)
 
-    held = ports.store().execute("SELECT expires_ms FROM holds")
+    held = ports.store().query("SELECT expires_ms FROM holds")
     await ports.finish()
     assert held == [(NOW_MS + 600_000 + HOLD_GRACE_MS,)]
 

@@ -88,7 +88,7 @@ def hold(store: MemoryStore, request: HoldRequest) -> HoldReply:
 
 
 def settle(store: MemoryStore, usage_record: UsageRecord, *, now_ms: int = NOW_MS) -> bool:
-    return wallet.settle(store, usage_record, now_ms=now_ms)
+    return wallet.settle(store, wallet.Settlement.of(usage_record), now_ms=now_ms)
 
 
 @contextmanager
