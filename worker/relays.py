@@ -1,7 +1,6 @@
 """How a provider's stream reaches the caller, now or late, and how one is read that nobody waits for yet."""
 
 import asyncio
-from functools import cache
 from typing import Any
 
 import js
@@ -20,28 +19,36 @@ WAKES_PER_S = 2
 DRAIN_MS = 25_000
 """How long a provider is read on after the caller has left; the platform gives such work 30 s."""
 
+MAX_WAITING_BYTES = 64 * 1024
+"""How much waits for a slow caller before the provider waits."""
+
+PIECES_PER_CHECK = 8
+"""How often it is asked how much waits."""
+
 LINGER_MS = 1_000
 """How long a provider may take to end its stream once nothing more is wanted of it."""
 
 
 class StreamRelay:
-    """The Relay port: the runtime pipes through a transform that calls Python with each piece.
+    """The Relay port: the runtime reads and writes, and calls Python with each piece in between.
 
-    A transform costs a quarter of what a loop of reads and writes in Python does, because nothing is awaited. Behind it
-    stands a native pipe, because only that one fails when the caller has left.
+    Python waits for none of it, which would take a Future and a turn of its loop for each piece: ``Array.fromAsync`` is
+    the loop of reads, and a piece is written by an assignment, because Pyodide makes a Future of a promise that a call
+    returns. What is written goes into a native pipe, because only that one fails when the caller has left.
     """
 
     def __init__(self, source: JsProxy, deadline: Deadline, edit: Edit) -> None:
-        self._take_proxy = create_proxy(self._take)
-        self._transform = js.TransformStream.new(to_object({"transform": self._take_proxy}))
-        pipe = js.IdentityTransformStream.new()
+        pipe = js.IdentityTransformStream.new(to_object({"highWaterMark": MAX_WAITING_BYTES}))
         self.body = OpaqueBody(pipe.readable)
-        self._writable = pipe.writable
+        self._writer = pipe.writable.getWriter()
+        self._sink = js.Object.new()
+        js.Object.defineProperty(self._sink, "piece", to_object({"set": self._writer.write.bind(self._writer)}))
+        self._take_proxy = create_proxy(self._take)
         self._source = source
         self._deadline = deadline
         self._edit = edit
         self._pieces = 0
-        self._controller: JsProxy | None = None
+        self._is_caller_there = True
         self._ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     async def ended(self) -> bool:
@@ -49,35 +56,36 @@ class StreamRelay:
 
     async def run(self, head: bytes, idle_timeout_ms: int) -> None:
         """Pass the stream on to its end, and read on for a while when the caller has left."""
-        is_there = False
-        watch = asyncio.ensure_future(self._watch(idle_timeout_ms))
+        watches = [asyncio.ensure_future(watch) for watch in (self._watch(idle_timeout_ms), self._mind_caller())]
         try:
-            is_there = await _write(self._writable, self._feed(head)) and await self._pipe()
-            if not is_there:
-                await self._drain()
+            self._write(self._feed(head))
+            await _quietly(js.Array.fromAsync(_iterable(self._source.getReader()), self._take_proxy))
             # The connection is dropped for silence, and when the call has taken all the time there is.
-            if await _write(self._writable, self._edit.end(silent=self._deadline.signal.aborted)):
-                await _quietly(self._writable.close())
+            self._write(self._edit.end(silent=self._deadline.signal.aborted))
+            await self._close()
         except BaseException:
+            self._is_caller_there = False
             self._deadline.abort()
-            await _quietly(self._writable.abort())  # a caller sees it break off: it must not look ended
+            await _quietly(self._writer.abort())  # a caller sees it break off: it must not look ended
             raise
         finally:
-            watch.cancel()
+            for watch in watches:
+                watch.cancel()
             self._deadline.end()
             self._take_proxy.destroy()
-            self._ended.set_result(is_there)
+            self._ended.set_result(self._is_caller_there)
 
-    def _take(self, piece: JsProxy, controller: JsProxy) -> None:
-        """Called by the runtime with each piece on its way."""
+    def _take(self, piece: JsProxy, _index: int) -> JsProxy | None:
+        """Called by the runtime with each piece on its way; it reads on when the returned promise is kept."""
         self._pieces += 1
-        self._controller = controller
         taken = piece.to_bytes()
         given = self._feed(taken)
         if given is taken:
-            controller.enqueue(piece)
-        elif given:
-            controller.enqueue(to_js(given))
+            self._sink.piece = piece
+        else:
+            self._write(given)
+        is_time = self._pieces % PIECES_PER_CHECK == 0
+        return self._writer.ready if is_time and self._is_caller_behind() else None
 
     def _feed(self, piece: bytes) -> bytes:
         if self._edit.is_over:
@@ -87,28 +95,24 @@ class StreamRelay:
             self._deadline.set_total(LINGER_MS)
         return given
 
-    async def _pipe(self) -> bool:
-        """Whether the caller stayed to the end."""
-        delivery = asyncio.ensure_future(
-            _quietly(self._transform.readable.pipeTo(self._writable, _pipe_options(keep_source=False)))
-        )
-        await _quietly(self._source.pipeTo(self._transform.writable, _pipe_options(keep_source=True)))
-        if delivery.done():
-            return False  # the caller has left: the pipe into the transform ends as if all were well
-        await _quietly(self._transform.writable.close())
-        await delivery
-        return True
+    def _write(self, piece: bytes) -> None:
+        if piece and self._is_caller_there:
+            self._sink.piece = to_js(piece)
 
-    async def _drain(self) -> None:
-        until_ms = now_ms() + DRAIN_MS
+    async def _close(self) -> None:
         try:
-            reader = self._source.getReader()
-            while not (piece := await reader.read()).done and now_ms() < until_ms:
-                self._pieces += 1
-                self._feed(piece.value.to_bytes())
+            await self._writer.close()
         except JsException:
-            return
-        self._deadline.abort()
+            self._is_caller_there = False
+
+    async def _mind_caller(self) -> None:
+        """Once the caller has left, the provider is read on for a while."""
+        try:
+            await self._writer.closed
+        except JsException:
+            self._is_caller_there = False
+            await asyncio.sleep(DRAIN_MS / 1000)
+            self._deadline.abort()
 
     async def _watch(self, idle_timeout_ms: int) -> None:
         """Ends, and drops the connection, once nothing has come for the idle limit."""
@@ -119,9 +123,17 @@ class StreamRelay:
         self._deadline.abort()
 
     def _is_caller_behind(self) -> bool:
-        """Whether pieces wait for a slow caller, so that the provider waits too."""
-        waiting = None if self._controller is None else self._controller.desiredSize
-        return isinstance(waiting, int) and waiting < 0  # null where the caller has left
+        """Whether so much waits for a slow caller that the provider waits, too."""
+        room = self._writer.desiredSize
+        return isinstance(room, int) and room <= 0  # null where the caller has left
+
+
+def _iterable(reader: JsProxy) -> JsProxy:
+    """What a reader reads, as an asynchronous iterable. The stream's own makes functions for each piece."""
+    iterable = js.Object.new()
+    iterator = to_object({"next": reader.read.bind(reader)})
+    js.Reflect.set(iterable, js.Symbol.asyncIterator, js.Object.bind(None, iterator))
+    return iterable
 
 
 class LatePipe:
@@ -164,11 +176,6 @@ class Gatherer:
         self._at_least = max(1, min(GATHERED_BYTES, rate // WAKES_PER_S))
         gathered: bytes = piece.value.to_bytes()
         return gathered
-
-
-@cache
-def _pipe_options(*, keep_source: bool) -> JsProxy:
-    return to_object({"preventClose": True, "preventAbort": True, "preventCancel": keep_source})
 
 
 async def _write(writable: JsProxy, piece: bytes) -> bool:

@@ -41,7 +41,6 @@ class Guard:
         if self.is_over:
             return b""
         if not self._splitter.rest and (given := self._alike(piece)) is not None:
-            self._meter_later(piece)
             return given
         try:
             return b"".join(map(self._pass, self._splitter.feed(piece)))
@@ -70,9 +69,9 @@ class Guard:
     def _pass(self, event: bytes) -> bytes:
         if self.is_over:
             return b""
-        self._meter_later(event)
         if (given := self._alike(event)) is not None:
             return given
+        self._meter_later(event)
         edited = self._editor.edit(event)
         if self._editor.broken or _is_end_mark(event):
             return edited + self._finish()
@@ -84,13 +83,15 @@ class Guard:
         return self._editor.end(self.facts())
 
     def _alike(self, events: bytes) -> bytes | None:
-        """What becomes of events that differ from the last in their text alone; None for any others."""
+        """What becomes of events that differ from the last in their text alone; None for any others. What else they
+        tell has been metered with the last."""
         if self._known is None:
             return None
         taken, given = self._known
         texts = taken.texts_of(events)
         if texts is None:
             return None
+        self._meter.content_bytes += len(events) - taken.size * len(texts)
         return events if taken is given else given.fill(texts)
 
     def _learn(self, event: bytes, edited: bytes) -> None:

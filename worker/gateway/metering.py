@@ -28,7 +28,8 @@ class StreamMeter:
         self._finish_reason: str | None = None
         self._error: Mapping[str, Any] | None = None
         self._done = False
-        self._content_bytes = 0
+        self.content_bytes = 0
+        """The size of the content, as JSON writes it."""
 
     def feed(self, piece: bytes) -> None:
         buffer = self._rest + piece
@@ -48,11 +49,11 @@ class StreamMeter:
             done=self._done,
             error=self._error,
             silent=silent,
-            content_bytes=self._content_bytes,
+            content_bytes=self.content_bytes,
         )
 
     def _scan(self, events: bytes) -> None:
-        self._content_bytes += sum(map(len, _CONTENT.findall(events)))
+        self.content_bytes += sum(map(len, _CONTENT.findall(events)))
         position = 0
         while match := _TELLING.search(events, position):
             start = last_boundary(events[: match.start()])

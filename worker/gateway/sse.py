@@ -1,7 +1,7 @@
 """Server-sent events, as bytes: where one ends, and what it says. (WHATWG HTML, section 9.2.)"""
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MAX_EVENT_BYTES = 8 * 2**20
 
@@ -10,14 +10,14 @@ DONE_EVENT = b"data: [DONE]\n\n"
 
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r|\n\r\n")
 _LINE_END = re.compile(r"\r\n|\n|\r")
+_ONE_LINE = re.compile(rb"data: ?([^\r\n]*)\n\n")
 
 
 class EventTooLarge(Exception):
     """One event is longer than MAX_EVENT_BYTES."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(NamedTuple):
     """``data`` is None for an event of comments alone."""
 
     name: str | None
@@ -49,13 +49,18 @@ class Splitter:
 
 def last_boundary(buffer: bytes) -> int:
     """Where the last whole event of the buffer ends; 0 where none does."""
+    if buffer.endswith(b"\n\n"):
+        return len(buffer)
     found = ((buffer.rfind(blank), blank) for blank in (b"\n\n", b"\r\n\r\n", b"\n\r\n", b"\r\r"))
     return max((at + len(blank) for at, blank in found if at >= 0), default=0)
 
 
 def parse_event(raw: bytes) -> Event:
     """What one whole event says. A missing space after the colon is allowed, as the standard has it."""
-    name, data = None, None
+    if (single := _ONE_LINE.fullmatch(raw)) is not None:  # nearly all
+        return Event(name=None, data=single[1].decode("utf-8", "replace"))
+    name: str | None = None
+    data: str | None = None
     for line in _LINE_END.split(raw.decode("utf-8", "replace")):
         field, _, value = line.partition(":")
         value = value.removeprefix(" ")

@@ -17,6 +17,11 @@ class Stencil:
     before: bytes
     after: bytes
 
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return len(self.before) + len(self.after)
+
     @classmethod
     def of(cls, event: bytes) -> "Stencil | None":
         """The stencil of an event that has exactly one text; None for any other."""
