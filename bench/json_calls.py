@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from bench import load
 from bench.peers import GATEWAY, LITELLM, METERING, PASS_THROUGH, PORTKEY, REWRITING, UPSTREAM, Field, Peer
 from bench.process_stats import become_idle, cpu_ms, rss_mb
-from bench.results import Rounds, Section, Target
+from bench.results import ROUNDS, Rounds, Section, Target
 
 NAME = "json"
 PEERS = (UPSTREAM, PASS_THROUGH, METERING, GATEWAY, LITELLM, PORTKEY, REWRITING)
@@ -36,15 +36,16 @@ CASES = (
     LARGE,
 )
 
-WARM_UP_S = 10
-"""The engine compiles Python's interpreter anew while it runs hot: the first thousand calls take twice as much."""
+WARM_UP_S = 20
+"""The engine compiles Python's interpreter anew while it runs hot: the first thousand calls take twice as much, and some
+thousands more a little more."""
 
 
 async def measure(field: Field, *, quick: bool) -> Section:
     rounds, seconds = Rounds(), 4 if quick else 6
     for peer in field.among(PEERS):
         await load.drive(_order(peer, SMALL), connections=SMALL.connections, seconds=WARM_UP_S)
-    for _ in range(2 if quick else 3):
+    for _ in range(ROUNDS):
         for case in QUICK_CASES if quick else CASES:
             for peer in field.among(PEERS):
                 await _measure(rounds, case, peer, seconds)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+ROUNDS = 2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
@@ -43,7 +45,7 @@ class Section:
 
 @dataclass(slots=True)
 class Rounds:
-    """Figures of several rounds. In each round every peer has its turn, so a ratio is taken within a round."""
+    """Figures of ROUNDS rounds. In each of them every peer has its turn, so a ratio is taken within a round."""
 
     _values: dict[tuple[str, str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from bench import json_calls, load
 from bench.peers import GATEWAY, PASS_THROUGH, Field, Peer
 from bench.process_stats import become_idle, cpu_ms
-from bench.results import Rounds, Section
+from bench.results import ROUNDS, Rounds, Section
 
 NAME = "steps"
 PEERS = (PASS_THROUGH, GATEWAY)
@@ -40,7 +40,7 @@ STEPS = (
 async def measure(field: Field, *, quick: bool) -> Section:
     rounds, peer = Rounds(), field[GATEWAY]
     await load.drive(_order(peer, STEPS[-1]), connections=CONNECTIONS, seconds=json_calls.WARM_UP_S)
-    for _ in range(2 if quick else 3):
+    for _ in range(ROUNDS):
         for step in STEPS:
             await _measure(rounds, step, peer, seconds=3 if quick else 6)
     return Section(name=NAME, measurements=tuple(rounds.measurements()), targets=())

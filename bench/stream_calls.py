@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from bench.peers import GATEWAY, LITELLM, METERING, PASS_THROUGH, PORTKEY, UPSTREAM, Field, Peer
 from bench.process_stats import become_idle, cpu_ms
-from bench.results import Rounds, Section, Target
+from bench.results import ROUNDS, Rounds, Section, Target
 from bench.streams import Timings, time_streams
 
 NAME = "streams"
@@ -54,7 +54,7 @@ async def measure(field: Field, *, quick: bool) -> Section:
     rounds = Rounds()
     for peer in field.among(PEERS):
         await _stream(peer, WARM_UP)
-    for _ in range(2 if quick else 3):
+    for _ in range(ROUNDS):
         for case in QUICK_CASES if quick else CASES:
             for peer in field.among(PEERS):
                 await _measure(rounds, case, peer)

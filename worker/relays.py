@@ -163,11 +163,12 @@ class Gatherer:
         self._reader = body.getReader(to_object({"mode": "byob"}))
         self._deadline = deadline
         self._at_least = 1
+        self._buffer = js.Uint8Array.new(8 * GATHERED_BYTES)
 
     async def read(self, *, idle_timeout_ms: int) -> bytes | None:
         """The next piece, None at the end; raises as ``Deadline.wait`` does."""
         began_ms = now_ms()
-        read = self._reader.readAtLeast(self._at_least, js.Uint8Array.new(8 * GATHERED_BYTES))
+        read = self._reader.readAtLeast(self._at_least, self._buffer)
         piece = await self._deadline.wait(read, idle_timeout_ms)
         size = piece.value.length if is_object(piece.value) else 0
         if not size:
@@ -175,6 +176,7 @@ class Gatherer:
         rate = size * 1000 // max(1, now_ms() - began_ms)
         self._at_least = max(1, min(GATHERED_BYTES, rate // WAKES_PER_S))
         gathered: bytes = piece.value.to_bytes()
+        self._buffer = js.Uint8Array.new(piece.value.buffer)
         return gathered
 
 

@@ -10,7 +10,7 @@ from drills import Drills
 from gateway.ports import Document, Edit, UpstreamCall, UpstreamFailed, UpstreamReply, UpstreamSilent
 from gateway.records import DRILL_URL
 from relays import Gatherer, StreamRelay
-from webapi import is_object, parse, to_body, to_object
+from webapi import is_object, parse, set_body, to_object
 
 ERROR_BODY_TIMEOUT_MS = 10_000
 
@@ -22,7 +22,7 @@ async def send(call: UpstreamCall, drills: Drills, background: Background) -> Up
     deadline = Deadline()
     deadline.set_total(call.total_timeout_ms)
     options = to_object({"method": "POST", "headers": dict(call.headers), "redirect": "manual"})
-    options.body = to_body(call.document)
+    set_body(options, call.document)
     options.signal = deadline.signal
     is_drill = call.url.startswith(DRILL_URL)
     sent = drills.ask(call.document, options) if is_drill else js.fetch(call.url, options)
