@@ -37,8 +37,8 @@ CASES = (
 )
 
 WARM_UP_S = 20
-"""The engine compiles Python's interpreter anew while it runs hot: the first thousand calls take twice as much, and some
-thousands more a little more."""
+"""The engine compiles Python's interpreter anew while it runs hot: the first thousand calls take twice as much, and
+some thousands more a little more."""
 
 
 async def measure(field: Field, *, quick: bool) -> Section:
