@@ -158,7 +158,9 @@ def _dispute_movements(
 
     Money that goes back to the payer because of the dispute shows as a refund or reversal as well, and must not leave
     twice: so much of it as the dispute already took comes back (``covered``). ``uncovered`` is what earlier disputes
-    left of each refund.
+    left of each refund. Where a refund bears the very time of the resolution, nobody can say which came first, and
+    either may have been booked without the other: it is covered as if it came before, all else is released as if it
+    came behind, and the difference leaves again.
     """
     earlier = sum(refund.amount.nano for refund in refunds if refund.created_at_ms < dispute.opened_at_ms)
     disputed = max(0, min(dispute.amount.nano, capture.gross.nano - earlier))
@@ -169,12 +171,21 @@ def _dispute_movements(
         if refund.created_at_ms < dispute.opened_at_ms:
             continue
         is_later = dispute.resolved_at_ms is not None and refund.created_at_ms > dispute.resolved_at_ms
-        part = max(0, min(uncovered[refund.id], (lost if is_later else disputed) - covered))
+        is_level = refund.created_at_ms == dispute.resolved_at_ms
+        part, part_if_later = (
+            max(0, min(uncovered[refund.id], most - covered)) for most in (lost if is_later else disputed, lost)
+        )
+        came_back = covered + (disputed - max(lost, covered_by_resolution) if is_later else 0)
+        movements.append(_Movement(id=f"{fact}:covered:{refund.id}", kind="reversal", amount=part, after=came_back))
+        if is_level and part > part_if_later:
+            leaves, came_back = part - part_if_later, came_back + disputed - max(lost, covered_by_resolution)
+            movements.append(
+                _Movement(id=f"{fact}:leaves:{refund.id}", kind="reversal", amount=-leaves, after=came_back)
+            )
+            part = part_if_later
         uncovered[refund.id] -= part
         covered += part
-        covered_by_resolution += 0 if is_later else part
-        came_back = covered - part + (disputed - max(lost, covered_by_resolution) if is_later else 0)
-        movements.append(_Movement(id=f"{fact}:covered:{refund.id}", kind="reversal", amount=part, after=came_back))
+        covered_by_resolution += 0 if is_later or is_level else part
     if dispute.status != "open":
         released = disputed - max(lost, covered_by_resolution)
         movements.append(

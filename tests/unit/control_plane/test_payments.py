@@ -197,6 +197,16 @@ def test_what_goes_back_is_debited_once(
     assert reconcile(TOPUP, seen, now_ms=1).topup.state == state
 
 
+@pytest.mark.parametrize("lost", [0, 3, 10])
+def test_of_a_refund_and_a_resolution_at_the_very_same_time_either_may_be_booked_first(lost: int) -> None:
+    both = replace(PAID, refunds=(refund("R1", 4, at_ms=400),), disputes=(dispute("D1", 10, lost=lost),))
+    resolved_first, refunded_first = replace(both, refunds=()), replace(both, disputes=(dispute("D1", 10),))
+
+    assert effects(resolved_first).items() <= effects(both).items()
+    assert effects(refunded_first).items() <= effects(both).items()
+    assert sum(effects(both).values()) == 10 - max(4, lost)
+
+
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
