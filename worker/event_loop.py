@@ -14,6 +14,8 @@ from typing import Any
 import js
 from pyodide.ffi import JsProxy, create_proxy
 
+from webapi import now_ms
+
 _queue_microtask = js.queueMicrotask
 
 
@@ -41,29 +43,28 @@ class Turns:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._ready: deque[Turn] = deque()
-        self._is_awaited = False
+        self._awaited_ms: int | None = None
         self._run_proxy: JsProxy | None = None
 
     def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> Turn:
         """As ``asyncio.AbstractEventLoop.call_soon``."""
         turn = Turn(callback, args, copy_context() if context is None else context)
         self._ready.append(turn)
-        if not self._is_awaited:
-            self._await_microtask()
+        # A microtask is lost where the platform ends a request by force, and others must not wait for it.
+        if self._awaited_ms != (at_ms := now_ms()):
+            self._await_microtask(at_ms)
         return turn
 
     def create_future(self) -> asyncio.Future[Any]:
         """As ``asyncio.AbstractEventLoop.create_future``."""
         return asyncio.Future(loop=self._loop)
 
-    def create_task(
-        self, work: Coroutine[Any, Any, Any], *, name: str | None = None, context: Context | None = None
-    ) -> asyncio.Task[Any]:
+    def create_task(self, work: Coroutine[Any, Any, Any], **options: Any) -> asyncio.Task[Any]:
         """As ``asyncio.AbstractEventLoop.create_task``."""
-        return asyncio.Task(work, loop=self._loop, name=name, context=context)
+        return asyncio.Task(work, loop=self._loop, **options)
 
-    def _await_microtask(self) -> None:
-        self._is_awaited = True
+    def _await_microtask(self, at_ms: int) -> None:
+        self._awaited_ms = at_ms
         if self._run_proxy is None:  # not earlier: a memory snapshot of the Worker can keep no proxy
             self._run_proxy = create_proxy(self._run)
         _queue_microtask(self._run_proxy)
@@ -81,9 +82,9 @@ class Turns:
         except Exception as error:
             self._loop.call_exception_handler({"message": "a callback of the event loop failed", "exception": error})
         finally:
-            self._is_awaited = False
+            self._awaited_ms = None
             if ready:
-                self._await_microtask()
+                self._await_microtask(now_ms())
 
 
 def make_lean() -> None:

@@ -59,7 +59,7 @@ class StreamRelay:
         watches = [asyncio.ensure_future(watch) for watch in (self._watch(idle_timeout_ms), self._mind_caller())]
         try:
             self._write(self._feed(head))
-            await _quietly(js.Array.fromAsync(_iterable(self._source.getReader()), self._take_proxy))
+            await self._pass_all()
             # The connection is dropped for silence, and when the call has taken all the time there is.
             self._write(self._edit.end(silent=self._deadline.signal.aborted))
             await self._close()
@@ -74,6 +74,14 @@ class StreamRelay:
             self._deadline.end()
             self._take_proxy.destroy()
             self._ended.set_result(self._is_caller_there)
+
+    async def _pass_all(self) -> None:
+        pieces = _iterable(self._source.getReader())
+        try:
+            await js.Array.fromAsync(pieces, self._take_proxy)
+        except JsException:
+            # A caller who was waited for has left, and there is more to read; or the stream broke off, and still is.
+            await _quietly(js.Array.fromAsync(pieces, self._take_proxy))
 
     def _take(self, piece: JsProxy, _index: int) -> JsProxy | None:
         """Called by the runtime with each piece on its way; it reads on when the returned promise is kept."""
