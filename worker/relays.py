@@ -1,6 +1,7 @@
 """How a provider's stream reaches the caller, now or late, and how one is read that nobody waits for yet."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import js
@@ -24,6 +25,9 @@ MAX_WAITING_BYTES = 64 * 1024
 
 PIECES_PER_CHECK = 8
 """How often it is asked how much waits."""
+
+ROOM_CHECK_MS = 20
+"""How often it is asked whether a caller who is behind has caught up."""
 
 LINGER_MS = 1_000
 """How long a provider may take to end its stream once nothing more is wanted of it."""
@@ -49,6 +53,7 @@ class StreamRelay:
         self._edit = edit
         self._pieces = 0
         self._is_caller_there = True
+        self._waiting: asyncio.Future[None] | None = None
         self._ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     async def ended(self) -> bool:
@@ -59,7 +64,7 @@ class StreamRelay:
         watches = [asyncio.ensure_future(watch) for watch in (self._watch(idle_timeout_ms), self._mind_caller())]
         try:
             self._write(self._feed(head))
-            await self._pass_all()
+            await _quietly(js.Array.fromAsync(_iterable(self._source.getReader()), self._take_proxy))
             # The connection is dropped for silence, and when the call has taken all the time there is.
             self._write(self._edit.end(silent=self._deadline.signal.aborted))
             await self._close()
@@ -75,14 +80,6 @@ class StreamRelay:
             self._take_proxy.destroy()
             self._ended.set_result(self._is_caller_there)
 
-    async def _pass_all(self) -> None:
-        pieces = _iterable(self._source.getReader())
-        try:
-            await js.Array.fromAsync(pieces, self._take_proxy)
-        except JsException:
-            # A caller who was waited for has left, and there is more to read; or the stream broke off, and still is.
-            await _quietly(js.Array.fromAsync(pieces, self._take_proxy))
-
     def _take(self, piece: JsProxy, _index: int) -> JsProxy | None:
         """Called by the runtime with each piece on its way; it reads on when the returned promise is kept."""
         self._pieces += 1
@@ -92,8 +89,19 @@ class StreamRelay:
             self._sink.piece = piece
         else:
             self._write(given)
-        is_time = self._pieces % PIECES_PER_CHECK == 0
-        return self._writer.ready if is_time and self._is_caller_behind() else None
+        if self._pieces % PIECES_PER_CHECK or not self._is_caller_behind():
+            return None
+        room = js.Promise.withResolvers()
+        self._waiting = asyncio.ensure_future(self._wait_for_room(room.resolve))
+        return room.promise
+
+    async def _wait_for_room(self, go_on: Callable[[], None]) -> None:
+        """Until a caller who is behind has caught up. The writer's own promise of it is never kept once he has left."""
+        is_behind = True
+        while is_behind:
+            await asyncio.sleep(ROOM_CHECK_MS / 1000)
+            is_behind = self._is_caller_there and self._is_caller_behind() and not self._deadline.signal.aborted
+        go_on()
 
     def _feed(self, piece: bytes) -> bytes:
         if self._edit.is_over:
