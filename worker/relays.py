@@ -1,7 +1,6 @@
 """How a provider's stream reaches the caller, now or late, and how one is read that nobody waits for yet."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import js
@@ -25,9 +24,6 @@ MAX_WAITING_BYTES = 64 * 1024
 
 PIECES_PER_CHECK = 8
 """How often it is asked how much waits."""
-
-ROOM_CHECK_MS = 20
-"""How often it is asked whether a caller who is behind has caught up."""
 
 LINGER_MS = 1_000
 """How long a provider may take to end its stream once nothing more is wanted of it."""
@@ -53,7 +49,7 @@ class StreamRelay:
         self._edit = edit
         self._pieces = 0
         self._is_caller_there = True
-        self._waiting: asyncio.Future[None] | None = None
+        self._gone = js.Promise.withResolvers()
         self._ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     async def ended(self) -> bool:
@@ -85,23 +81,18 @@ class StreamRelay:
         self._pieces += 1
         taken = piece.to_bytes()
         given = self._feed(taken)
-        if given is taken:
-            self._sink.piece = piece
-        else:
-            self._write(given)
-        if self._pieces % PIECES_PER_CHECK or not self._is_caller_behind():
-            return None
-        room = js.Promise.withResolvers()
-        self._waiting = asyncio.ensure_future(self._wait_for_room(room.resolve))
-        return room.promise
+        if given and self._is_caller_there:
+            self._sink.piece = piece if given is taken else to_js(given)
+        is_time = self._pieces % PIECES_PER_CHECK == 0
+        return self._room() if is_time and self._is_caller_behind() else None
 
-    async def _wait_for_room(self, go_on: Callable[[], None]) -> None:
-        """Until a caller who is behind has caught up. The writer's own promise of it is never kept once he has left."""
-        is_behind = True
-        while is_behind:
-            await asyncio.sleep(ROOM_CHECK_MS / 1000)
-            is_behind = self._is_caller_there and self._is_caller_behind() and not self._deadline.signal.aborted
-        go_on()
+    def _room(self) -> JsProxy:
+        """A promise that a caller who is behind has caught up, or has left, or the call was given up: the writer's own
+        promise is only kept for one who is there. Made inside of an array, for the reason given above."""
+        self._deadline.signal.onabort = self._gone.resolve
+        promises = js.Array.of(self._writer.ready, self._gone.promise)
+        room: JsProxy = js.Array.of(promises).map(js.Promise.race.bind(js.Promise))[0]
+        return room
 
     def _feed(self, piece: bytes) -> bytes:
         if self._edit.is_over:
@@ -127,6 +118,7 @@ class StreamRelay:
             await self._writer.closed
         except JsException:
             self._is_caller_there = False
+            self._gone.resolve()
             await asyncio.sleep(DRAIN_MS / 1000)
             self._deadline.abort()
 
@@ -140,8 +132,8 @@ class StreamRelay:
 
     def _is_caller_behind(self) -> bool:
         """Whether so much waits for a slow caller that the provider waits, too."""
-        room = self._writer.desiredSize
-        return isinstance(room, int) and room <= 0  # null where the caller has left
+        room = self._writer.desiredSize if self._is_caller_there else None
+        return isinstance(room, int) and room <= 0  # null where the caller has just left
 
 
 def _iterable(reader: JsProxy) -> JsProxy:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 HOST = "127.0.0.1"
+FULL_AFTER_S = 1
 MAX_HEAD_BYTES = 64 * 1024
 CHAT_PATH = "/chat/completions"
 
@@ -39,9 +40,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signals:
-    """Of one model: the caller has what was said so far; whoever called the provider has left it in its silence."""
+    """Of one model: the caller has what was said so far; nobody takes any more; whoever called the provider has left it
+    in its silence."""
 
     heard: asyncio.Event = field(default_factory=asyncio.Event)
+    full: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -71,6 +74,13 @@ class Exchange:
 
     async def send(self, piece: bytes) -> None:
         await self._write(b"%x\r\n%b\r\n" % (len(piece), piece))
+
+    async def fill(self, piece: bytes) -> None:
+        """Send the piece again and again, until nobody has taken anything for a while."""
+        with contextlib.suppress(TimeoutError):
+            while True:
+                await asyncio.wait_for(self.send(piece), FULL_AFTER_S)
+        self._signals.full.set()
 
     async def end(self) -> None:
         await self._write(b"0\r\n\r\n")
@@ -145,6 +155,10 @@ class FaultServer:
     def asked(self, provider: str, model: str) -> list[Asked]:
         """The calls that came for a model, in order."""
         return list(self._asked[provider, model])
+
+    def is_full(self, model: str) -> bool:
+        """Whether a provider that filled all that lies between it and its caller has done so."""
+        return self._signals[model].full.is_set()
 
     def was_left(self, model: str) -> bool:
         """Whether a provider that fell silent for this model has been left."""

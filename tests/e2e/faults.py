@@ -41,6 +41,17 @@ async def sound(exchange: Exchange) -> None:
     await exchange.end()
 
 
+async def flood(exchange: Exchange) -> None:
+    """A whole answer, with more words in it than a caller who does not read can be sent."""
+    role, *rest = _events(exchange)
+    await exchange.begin(EVENT_STREAM)
+    await exchange.send(role)
+    await exchange.fill(_event(exchange, [{"index": 0, "delta": {"content": "word " * 20}, "finish_reason": None}]))
+    for event in rest:
+        await exchange.send(event)
+    await exchange.end()
+
+
 def status(code: int, error: Json | str = "", **headers: str) -> Act:
     """A refusal: an error object, or the text of one whose body is no JSON."""
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Awaitable, Callable, Iterable
 
+import httpx2
 import openai
 import pytest
 from openai import OpenAI
@@ -11,7 +12,8 @@ from openai.types.chat import ChatCompletionChunk
 from tests.e2e import faults
 from tests.e2e.chat import prompt, said
 from tests.e2e.fault_server import Act, Exchange
-from tests.e2e.faults import LAST_WORD_BEFORE, sound, text_of, usage_of, without
+from tests.e2e.faults import LAST_WORD_BEFORE, flood, sound, text_of, usage_of, without
+from tests.e2e.waiting import eventually
 from tests.e2e.wall import COMPLETION_NANO_USD, Case, Plans, Seen, Wall, cost_nano_usd
 
 LIMIT_S = 15
@@ -154,6 +156,21 @@ def test_a_whole_answer_is_ended_as_openai_ends_it(
     assert (seen.answer.text, seen.answer.error, seen.answer.is_done) == (text_of("first"), None, True)
     assert seen.asked_times == {"first": 1}
     assert (seen.record["state"], seen.record["cost_nano_usd"]) == ("complete", cost_nano_usd(usage_of("first")))
+
+
+def test_a_stream_whose_caller_is_behind_and_leaves_is_read_to_its_end(wall: Wall) -> None:
+    model = wall.take(first=[flood], second=[sound])
+    headers = {"authorization": f"Bearer {wall.customer.api_key}"}
+    url, body = f"{wall.stack.base_url}/chat/completions", prompt(model=model, stream=True)
+    with httpx2.stream("POST", url, json=body, headers=headers, timeout=30) as answer:
+        pieces = answer.iter_raw()  # once nobody holds it, the connection is closed
+        next(pieces)
+        eventually(lambda: wall.server.is_full(model), lambda is_full: is_full)
+
+    record = wall.admin.record_of(wall.customer.id, answer.headers["x-request-id"])
+
+    assert (record["state"], record["estimated"]) == ("complete", False)
+    assert record["cost_nano_usd"] == cost_nano_usd(usage_of("first"))
 
 
 def test_no_broken_stream_leaves_a_hold(wall: Wall, within: dict[Name, Seen], whole: dict[Name, Seen]) -> None:
