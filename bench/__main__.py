@@ -30,7 +30,7 @@ async def main(options: argparse.Namespace) -> int:
 
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few rounds, and nothing is written")
+    parser.add_argument("--quick", action="store_true", help="the main cases, and nothing is written")
     parser.add_argument("--only", action="append", choices=SECTIONS, help="one section; may be given again")
     return parser.parse_args()
 

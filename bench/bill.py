@@ -17,6 +17,7 @@ from gateway import wallet
 from gateway.holds import HoldRequest
 from gateway.money import NanoUsd
 from gateway.records import Grant, KeyLimits
+from gateway.wallet_tables import create_tables
 
 NAME = "bill"
 PEERS = ()
@@ -85,7 +86,7 @@ def _bill(traffic: Traffic, *, rows: int, cpu_ms: float) -> dict[str, float]:
 def rows_per_request() -> int:
     """From the hold to the word that the ledger has the record."""
     store = _Store()
-    wallet.create_tables(store)
+    create_tables(store)
     wallet.grant(store, [Grant(id="g", kind="credit", amount_nano_usd=NanoUsd(10**12))])
     _pass_through(store, "first")  # which also makes the key's row
     before = store.connection.total_changes

@@ -15,6 +15,7 @@ from drills import respond
 from gateway import wallet
 from gateway.app import serve
 from gateway.wallet_calls import call
+from gateway.wallet_tables import create_tables
 from webapi import now_ms, request_from_js, response_to_js
 
 event_loop.make_lean()
@@ -58,7 +59,7 @@ class Wallet(DurableObject):
         self._store = SqlStore(self.ctx)
         self._account_id = str(self.ctx.id.name)
         self._alarm_ms: int | None = None
-        wallet.create_tables(self._store)
+        create_tables(self._store)
 
     async def call(self, operation: str, text: str, records: str) -> str:
         at_ms = now_ms()

@@ -10,12 +10,13 @@ takes the hold away, and what has no hold cannot be settled. No function pauses,
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol, assert_never
+from typing import assert_never
 
 from gateway.fields import Fields
 from gateway.holds import MODEST_SHARE, HoldReply, HoldRequest, RateState, RefusalReason
 from gateway.money import NanoUsd
 from gateway.records import NO_USAGE, Grant, KeyLimits, SpendCapPeriod, UsageRecord, UsageState, WalletState, encode
+from gateway.wallet_tables import Store, sum_of
 
 RATE_WINDOW_MS = 60_000
 NONCES_KEPT_MS = 660_000
@@ -24,26 +25,6 @@ RESEND_AFTER_MS = 60_000
 BATCH_RECORDS = 50
 
 ANSWERED: frozenset[UsageState] = frozenset({"complete", "partial"})
-
-SCHEMA = (
-    """CREATE TABLE IF NOT EXISTS grants (id TEXT PRIMARY KEY, kind TEXT NOT NULL, amount INTEGER NOT NULL)
-       WITHOUT ROWID""",
-    """CREATE TABLE IF NOT EXISTS holds (request_id TEXT PRIMARY KEY, account_id TEXT NOT NULL, key_id TEXT NOT NULL,
-       amount INTEGER NOT NULL, created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL, idempotency_key TEXT)
-       WITHOUT ROWID""",
-    """CREATE TABLE IF NOT EXISTS spend (key_id TEXT PRIMARY KEY, total INTEGER NOT NULL, day_ms INTEGER NOT NULL,
-       day INTEGER NOT NULL, month_ms INTEGER NOT NULL, month INTEGER NOT NULL) WITHOUT ROWID""",
-    """CREATE TABLE IF NOT EXISTS outbox (request_id TEXT PRIMARY KEY, record TEXT NOT NULL, due_ms INTEGER NOT NULL)
-       WITHOUT ROWID""",
-    """CREATE TABLE IF NOT EXISTS recent (request_id TEXT PRIMARY KEY, key_id TEXT NOT NULL, at_ms INTEGER NOT NULL,
-       tokens INTEGER NOT NULL) WITHOUT ROWID""",
-    """CREATE TABLE IF NOT EXISTS answered (key_id TEXT NOT NULL, idempotency_key TEXT NOT NULL,
-       request_id TEXT NOT NULL, cost INTEGER NOT NULL, at_ms INTEGER NOT NULL,
-       PRIMARY KEY (key_id, idempotency_key)) WITHOUT ROWID""",
-    "CREATE TABLE IF NOT EXISTS revoked (key_id TEXT PRIMARY KEY) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS nonces (nonce TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID",
-)
-
 
 # What every hold asks, in one statement: is the key revoked, is the request held already, what is available.
 STANDING = """SELECT EXISTS (SELECT 1 FROM revoked WHERE key_id = ?), (SELECT amount FROM holds WHERE request_id = ?),
@@ -60,16 +41,6 @@ SPENT_IN_PERIOD: dict[SpendCapPeriod, str] = {
 
 class GrantConflict(Exception):
     """A grant's id is already there with another amount or kind."""
-
-
-class Store(Protocol):
-    """SQLite, synchronous: a Durable Object's in workerd, the standard library's in tests."""
-
-    def execute(self, statement: str, *parameters: Any) -> None:
-        """Run one statement that gives no rows."""
-
-    def query(self, statement: str, *parameters: Any) -> list[Sequence[Any]]:
-        """The rows of one statement."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,11 +70,6 @@ class Settlement:
     @classmethod
     def of(cls, record: UsageRecord) -> "Settlement":
         return cls.from_fields(Fields(record.to_json(), "record"))
-
-
-def create_tables(store: Store) -> None:
-    for statement in SCHEMA:
-        store.execute(statement)
 
 
 def hold(store: Store, request: HoldRequest) -> HoldReply:
@@ -173,17 +139,17 @@ def state(store: Store, account_id: str) -> WalletState:
     """The sums, for the caller's balance and for reconciliation."""
     return WalletState(
         account_id=account_id,
-        granted_nano_usd=NanoUsd(_sum(store, "SELECT SUM(amount) FROM grants")),
-        settled_nano_usd=NanoUsd(_sum(store, "SELECT SUM(total) FROM spend")),
-        held_nano_usd=NanoUsd(_sum(store, "SELECT SUM(amount) FROM holds")),
-        open_holds=_sum(store, "SELECT COUNT(*) FROM holds"),
-        unacknowledged_records=_sum(store, "SELECT COUNT(*) FROM outbox"),
+        granted_nano_usd=NanoUsd(sum_of(store, "SELECT SUM(amount) FROM grants")),
+        settled_nano_usd=NanoUsd(sum_of(store, "SELECT SUM(total) FROM spend")),
+        held_nano_usd=NanoUsd(sum_of(store, "SELECT SUM(amount) FROM holds")),
+        open_holds=sum_of(store, "SELECT COUNT(*) FROM holds"),
+        unacknowledged_records=sum_of(store, "SELECT COUNT(*) FROM outbox"),
     )
 
 
 def spent(store: Store, key_id: str, period: SpendCapPeriod, *, now_ms: int) -> NanoUsd:
     """What one key has spent in the running period, holds not counted."""
-    return NanoUsd(_sum(store, SPENT_IN_PERIOD[period], key_id, _period_start_ms(period, now_ms)))
+    return NanoUsd(sum_of(store, SPENT_IN_PERIOD[period], key_id, _period_start_ms(period, now_ms)))
 
 
 def release_expired(store: Store, *, now_ms: int) -> int:
@@ -215,7 +181,7 @@ def acknowledge(store: Store, request_ids: Sequence[str]) -> None:
 def replay(store: Store, *, now_ms: int) -> int:
     """Send every record that is not acknowledged once more, now; how many there are."""
     store.execute("UPDATE outbox SET due_ms = ? WHERE due_ms > ?", now_ms, now_ms)
-    return _sum(store, "SELECT COUNT(*) FROM outbox")
+    return sum_of(store, "SELECT COUNT(*) FROM outbox")
 
 
 def next_alarm_ms(store: Store) -> int | None:
@@ -283,7 +249,7 @@ def _repeated(store: Store, request: HoldRequest) -> HoldReply | None:
 def _rate_refusal(store: Store, request: HoldRequest) -> HoldReply | None:
     limits = request.limits
     if limits.concurrent_requests is not None:
-        running = _sum(store, "SELECT COUNT(*) FROM holds WHERE key_id = ?", request.key_id)
+        running = sum_of(store, "SELECT COUNT(*) FROM holds WHERE key_id = ?", request.key_id)
         if running >= limits.concurrent_requests:
             return HoldReply(refused="rate_limit_exceeded", limit="concurrent_requests", retry_after_ms=1000)
     requests, tokens = _rates(store, request.key_id, limits, request.now_ms)
@@ -325,7 +291,7 @@ def _cap_room(store: Store, request: HoldRequest) -> NanoUsd | None:
     if cap is None:
         return None
     used = spent(store, request.key_id, period, now_ms=request.now_ms)
-    held = _sum(store, "SELECT SUM(amount) FROM holds WHERE key_id = ?", request.key_id)
+    held = sum_of(store, "SELECT SUM(amount) FROM holds WHERE key_id = ?", request.key_id)
     return NanoUsd(cap - used - held)
 
 
@@ -354,10 +320,6 @@ def _period_start_ms(period: SpendCapPeriod, now_ms: int) -> int:
             return 0
         case _:
             assert_never(period)
-
-
-def _sum(store: Store, statement: str, *parameters: Any) -> int:
-    return store.query(statement, *parameters)[0][0] or 0
 
 
 def _abandoned(account_id: str, request_id: str, key_id: str, created_ms: int, now_ms: int) -> UsageRecord:

@@ -13,7 +13,8 @@ from gateway import wallet
 from gateway.fields import FieldError, Fields
 from gateway.holds import HoldRequest
 from gateway.records import Grant, SpendCapPeriod, dump
-from gateway.wallet import Settlement, Store
+from gateway.wallet import Settlement
+from gateway.wallet_tables import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

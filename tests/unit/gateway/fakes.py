@@ -34,6 +34,7 @@ from gateway.records import (
 )
 from gateway.sse import parse_event
 from gateway.wallet_calls import call as call_wallet
+from gateway.wallet_tables import create_tables
 from tests.unit.gateway.catalogues import ACCOUNT, API_KEY, CATALOGUE, CHAT, PROVIDERS, key_record, whole_answer
 from tests.unit.gateway.upstreams import BytesBody, Clock, ScriptedRelay, Upstream, json_reply
 
@@ -48,7 +49,7 @@ class MemoryStore:
         connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         weakref.finalize(self, connection.close)
         self._connection = connection
-        wallet.create_tables(self)
+        create_tables(self)
 
     def execute(self, statement: str, *parameters: Any) -> None:
         rows = self._connection.execute(statement, parameters).fetchall()
