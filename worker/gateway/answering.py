@@ -1,6 +1,5 @@
 """Pass an answer on, whole or as a stream, and settle it when it has ended."""
 
-import json
 from dataclasses import replace
 from typing import Any, assert_never
 
@@ -16,7 +15,7 @@ from gateway.http import EVENT_STREAM, JSON, Response, json_response
 from gateway.metering import BYTES_PER_ESTIMATED_TOKEN, completed_usage, estimated_usage, openai_usage
 from gateway.money import format_usd
 from gateway.ports import Document, Ports, Relay, StreamFacts
-from gateway.records import Usage
+from gateway.records import Usage, encode
 from gateway.replies import Assembled, Begun, Whole, cause_of_cut
 from gateway.routing import Call
 from gateway.settling import settle, trace
@@ -68,7 +67,7 @@ def _assembled(call: Call, committed: Committed, said: Assembled, charge: Charge
         name: value for name, value in defaults.items() if type(said.fields.get(name)) is not type(value)
     }
     if call.stream:
-        wire = b"".join(data_event(_compact(chunk)) for chunk in chunks_of(fields))
+        wire = b"".join(data_event(encode(chunk)) for chunk in chunks_of(fields))
         if call.include_usage:
             wire += usage_event({**fields, "object": "chat.completion.chunk"}, _usage_with_cost(charge))
         return Response(body=(wire + DONE_EVENT).decode(), headers=dict(STREAM_HEADERS))
@@ -121,7 +120,7 @@ def _ending(call: Call, committed: Committed, facts: StreamFacts, defaults: dict
 
 def error_event(refusal: Refusal) -> bytes:
     """The last event of a stream that cannot end well: an error, and never an end mark."""
-    return data_event(_compact(envelope(refusal)))
+    return data_event(encode(envelope(refusal)))
 
 
 def _refusal(committed: Committed, facts: StreamFacts) -> Refusal:
@@ -145,10 +144,6 @@ def _cause(committed: Committed, facts: StreamFacts) -> Cause:
 
 def _usage_with_cost(charge: Charge) -> dict[str, Any]:
     return {**openai_usage(charge.usage), "cost": float(format_usd(charge.cost_nano_usd))}
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def _charge(call: Call, committed: Committed, facts: StreamFacts) -> Charge:

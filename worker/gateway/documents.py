@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from gateway.fields import is_unicode
 from gateway.ports import NotJson
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
@@ -54,8 +55,7 @@ class PlainDocument:
             text = _encode(self.values)
         except ValueError:
             text = _encode(_finite(self.values))
-        # Half of a surrogate pair has no place in UTF-8; escaped, it passes.
-        return text if text.isascii() or _is_unicode(text) else _encode_escaped(_finite(self.values))
+        return text if text.isascii() or is_unicode(text) else _encode_escaped(_finite(self.values))
 
 
 def parse_document(text: str) -> PlainDocument:
@@ -98,14 +98,6 @@ def _finite(value: Any) -> Any:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(constant)
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 _DECODER = json.JSONDecoder(parse_int=_integer, parse_float=_number, parse_constant=_refuse)

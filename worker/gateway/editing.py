@@ -4,7 +4,6 @@ Two things call for it: a provider whose chunks need repair, and a usage chunk t
 end, in OpenAI's form, with the cost) or did not ask for (none). An event that needs neither passes byte for byte.
 """
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +13,7 @@ from gateway.fields import FieldError, parse_json
 from gateway.metering import error_object, usage_object
 from gateway.ports import StreamFacts
 from gateway.providers.dialect import Dialect
+from gateway.records import encode
 from gateway.repairs import StreamRepair, choices_of
 from gateway.sse import DONE, data_event, parse_event
 
@@ -84,19 +84,19 @@ class StreamEditor:
         # What came with a failure is said, the failure itself only by ``end``.
         self.broken = not self._repair.repair(chunk)
         chunk.update(self._defaults)
-        return data_event(json.dumps(chunk, separators=(",", ":"), ensure_ascii=False))
+        return data_event(encode(chunk))
 
 
 def usage_event(defaults: dict[str, Any], usage: dict[str, Any]) -> bytes:
     """OpenAI's usage chunk: no choices, the usage of the whole answer."""
     chunk = {**defaults, "choices": [], "usage": usage}
-    return data_event(json.dumps(chunk, separators=(",", ":")))
+    return data_event(encode(chunk))
 
 
 def finish_event(defaults: dict[str, Any], reason: str) -> bytes:
     """The chunk that ends an answer, for a provider that never says so."""
     choice = {"index": 0, "delta": {}, "finish_reason": reason}
-    return data_event(json.dumps({**defaults, "choices": [choice]}, separators=(",", ":")))
+    return data_event(encode({**defaults, "choices": [choice]}))
 
 
 def _drop_usage(chunk: dict[str, Any]) -> None:

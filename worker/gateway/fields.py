@@ -79,7 +79,7 @@ class Fields:
 
     def text(self, field: str) -> str:
         value = self._typed(field, str)
-        if not _is_storable(value):
+        if "\0" in value or not is_unicode(value):  # PostgreSQL refuses NUL
             raise FieldError(f"{self._name}.{field}: not a text that can be stored")
         return value
 
@@ -144,10 +144,10 @@ class Fields:
         return value
 
 
-def _is_storable(text: str) -> bool:
-    """JSON can spell half of a surrogate pair, which is not UTF-8, and NUL, which PostgreSQL refuses."""
+def is_unicode(text: str) -> bool:
+    """JSON can spell half of a surrogate pair, which has no place in UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
         return False
-    return "\0" not in text
+    return True

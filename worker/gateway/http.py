@@ -1,11 +1,11 @@
 """Requests and responses as the gateway sees them, and which headers may cross it."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.ports import Body, OpaqueBody
+from gateway.records import encode
 
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream; charset=utf-8"
@@ -55,5 +55,4 @@ class Response:
 
 def json_response(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A small JSON answer that the gateway makes itself."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    return Response(status=status, body=text, headers={"content-type": JSON, **(headers or {})})
+    return Response(status=status, body=encode(value), headers={"content-type": JSON, **(headers or {})})
