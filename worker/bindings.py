@@ -180,7 +180,7 @@ class EdgePorts:
         await _SETTLEMENTS.settle(account_id, record, call, lingers=lingers)
 
     async def send(self, call: UpstreamCall) -> UpstreamReply:
-        return await upstream.send(call, self._drills, self.background)
+        return await upstream.send(call, self._drills)
 
     async def _read_kv(self, name: str) -> str | None:
         try:

@@ -1,6 +1,5 @@
 """How a provider's stream reaches the caller, now or late, and how one is read that nobody waits for yet."""
 
-import asyncio
 from typing import Any
 
 import js
@@ -37,30 +36,29 @@ class StreamRelay:
     returns. What is written goes into a native pipe, because only that one fails when the caller has left.
     """
 
-    def __init__(self, source: JsProxy, deadline: Deadline, edit: Edit) -> None:
+    def __init__(self, source: JsProxy, head: bytes, deadline: Deadline, edit: Edit, *, idle_timeout_ms: int) -> None:
         pipe = js.IdentityTransformStream.new(to_object({"highWaterMark": MAX_WAITING_BYTES}))
         self.body = OpaqueBody(pipe.readable)
         self._writer = pipe.writable.getWriter()
         self._sink = js.Object.new()
         js.Object.defineProperty(self._sink, "piece", to_object({"set": self._writer.write.bind(self._writer)}))
-        self._take_proxy = create_proxy(self._take)
         self._source = source
+        self._head = head
         self._deadline = deadline
         self._edit = edit
+        self._idle_timeout_ms = idle_timeout_ms
         self._pieces = 0
+        self._pieces_before = 0
         self._is_caller_there = True
         self._gone = js.Promise.withResolvers()
-        self._ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
-    async def ended(self) -> bool:
-        return await self._ended
-
-    async def run(self, head: bytes, idle_timeout_ms: int) -> None:
-        """Pass the stream on to its end, and read on for a while when the caller has left."""
-        watches = [asyncio.ensure_future(watch) for watch in (self._watch(idle_timeout_ms), self._mind_caller())]
+    async def run(self) -> bool:
+        take, check = create_proxy(self._take), create_proxy(self._check)
+        timer = js.setInterval(check, self._idle_timeout_ms)
+        self._writer.closed.catch(self._leave)
         try:
-            self._write(self._feed(head))
-            await _quietly(js.Array.fromAsync(_iterable(self._source.getReader()), self._take_proxy))
+            self._write(self._feed(self._head))
+            await _quietly(js.Array.fromAsync(_iterable(self._source.getReader()), take))
             # The connection is dropped for silence, and when the call has taken all the time there is.
             self._write(self._edit.end(silent=self._deadline.signal.aborted))
             await self._close()
@@ -70,11 +68,11 @@ class StreamRelay:
             await _quietly(self._writer.abort())  # a caller sees it break off: it must not look ended
             raise
         finally:
-            for watch in watches:
-                watch.cancel()
+            js.clearInterval(timer)
             self._deadline.end()
-            self._take_proxy.destroy()
-            self._ended.set_result(self._is_caller_there)
+            take.destroy()
+            check.destroy()
+        return self._is_caller_there
 
     def _take(self, piece: JsProxy, _index: int) -> JsProxy | None:
         """Called by the runtime with each piece on its way; it reads on when the returned promise is kept."""
@@ -112,23 +110,18 @@ class StreamRelay:
         except JsException:
             self._is_caller_there = False
 
-    async def _mind_caller(self) -> None:
-        """Once the caller has left, the provider is read on for a while."""
-        try:
-            await self._writer.closed
-        except JsException:
-            self._is_caller_there = False
-            self._gone.resolve()
-            await asyncio.sleep(DRAIN_MS / 1000)
-            self._deadline.abort()
+    def _leave(self, _error: JsException) -> None:
+        """The caller has left. The provider is read on for a while."""
+        self._is_caller_there = False
+        self._gone.resolve()
+        if not self._edit.is_over:
+            self._deadline.set_total(DRAIN_MS)
 
-    async def _watch(self, idle_timeout_ms: int) -> None:
-        """Ends, and drops the connection, once nothing has come for the idle limit."""
-        seen = -1
-        while seen != self._pieces or self._is_caller_behind():
-            seen = self._pieces
-            await asyncio.sleep(idle_timeout_ms / 1000)
-        self._deadline.abort()
+    def _check(self) -> None:
+        """Called once in the idle limit; drops the connection if nothing has come since the last time."""
+        if self._pieces == self._pieces_before and not self._is_caller_behind():
+            self._deadline.abort()
+        self._pieces_before = self._pieces
 
     def _is_caller_behind(self) -> bool:
         """Whether so much waits for a slow caller that the provider waits, too."""

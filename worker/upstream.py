@@ -1,7 +1,5 @@
 """Calls to providers over the runtime's fetch."""
 
-from collections.abc import Awaitable, Callable
-
 import js
 from pyodide.ffi import JsException, JsProxy
 
@@ -14,10 +12,8 @@ from webapi import is_object, parse, set_body, to_object
 
 ERROR_BODY_TIMEOUT_MS = 10_000
 
-Background = Callable[[Awaitable[None]], None]
 
-
-async def send(call: UpstreamCall, drills: Drills, background: Background) -> UpstreamReply:
+async def send(call: UpstreamCall, drills: Drills) -> UpstreamReply:
     """POST the document; answers when the head of the reply is there. ``drills`` take the calls to drill models."""
     deadline = Deadline()
     deadline.set_total(call.total_timeout_ms)
@@ -26,17 +22,16 @@ async def send(call: UpstreamCall, drills: Drills, background: Background) -> Up
     options.signal = deadline.signal
     is_drill = call.url.startswith(DRILL_URL)
     sent = drills.ask(call.document, options) if is_drill else js.fetch(call.url, options)
-    return JsReply(await deadline.wait(sent, call.headers_timeout_ms), deadline, background)
+    return JsReply(await deadline.wait(sent, call.headers_timeout_ms), deadline)
 
 
 class JsReply:
     """The UpstreamReply port over a Response."""
 
-    def __init__(self, response: JsProxy, deadline: Deadline, background: Background) -> None:
+    def __init__(self, response: JsProxy, deadline: Deadline) -> None:
         self.status: int = response.status
         self.deadline = deadline
         self._response = response
-        self._background = background
         self._reader: JsProxy | None = None
         self._gatherer: Gatherer | None = None
 
@@ -74,9 +69,7 @@ class JsReply:
         return await self._gatherer.read(idle_timeout_ms=idle_timeout_ms)
 
     def relay(self, head: bytes, *, edit: Edit, idle_timeout_ms: int) -> StreamRelay:
-        relay = StreamRelay(self._take_body(), self.deadline, edit)
-        self._background(relay.run(head, idle_timeout_ms))
-        return relay
+        return StreamRelay(self._take_body(), head, self.deadline, edit, idle_timeout_ms=idle_timeout_ms)
 
     def close(self) -> None:
         self.deadline.abort()

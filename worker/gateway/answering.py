@@ -81,9 +81,12 @@ def _end_whole(call: Call, committed: Committed, charge: Charge, ports: Ports) -
 
 
 async def _end_stream(call: Call, committed: Committed, relay: Relay, guard: Guard, ports: Ports) -> None:
-    was_delivered = await relay.ended()
-    facts = guard.facts()
-    await _settle(call, committed, _charge(call, committed, facts), ports)
+    was_delivered = False
+    try:
+        was_delivered = await relay.run()
+    finally:  # what was read is charged, even if a fault of ours broke it off
+        facts = guard.facts()
+        await _settle(call, committed, _charge(call, committed, facts), ports)
     if is_whole(facts):
         ports.circuits.succeeded(committed.candidate)
     elif was_delivered:  # what was drained behind a caller who left may have been given up here

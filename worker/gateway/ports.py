@@ -122,12 +122,12 @@ class Edit(Protocol):
 
 
 class Relay(Protocol):
-    """A stream on its way to the caller: ``body`` now."""
+    """A stream on its way to the caller, who has ``body`` from the beginning."""
 
     body: OpaqueBody
 
-    async def ended(self) -> bool:
-        """Wait for its end; whether the caller was there to take all of it."""
+    async def run(self) -> bool:
+        """Carry it to its end; whether the caller was there to take all of it."""
 
 
 class UpstreamReply(Protocol):

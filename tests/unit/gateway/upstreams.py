@@ -126,7 +126,7 @@ class ScriptedReply:
 
 
 class ScriptedRelay:
-    """The Relay port: carries the stream to its end when that is awaited; ``output`` is what the caller gets."""
+    """The Relay port: ``output`` is what the caller gets."""
 
     def __init__(self, reply: ScriptedReply, head: bytes, edit: Edit, idle_timeout_ms: int) -> None:
         self.body = OpaqueBody(self)
@@ -135,7 +135,7 @@ class ScriptedRelay:
         self._idle_timeout_ms = idle_timeout_ms
         self._edit = edit
 
-    async def ended(self) -> bool:
+    async def run(self) -> bool:
         silent = False
         try:
             while not self._edit.is_over and (piece := await self._reply.read(timeout_ms=self._idle_timeout_ms)):
