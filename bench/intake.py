@@ -20,7 +20,9 @@ NAME = "intake"
 PEERS = (GATEWAY,)
 PATH = "/internal/usage"
 BATCH_RECORDS = 100
-POSTS_AT_ONCE = 8
+POSTS_AT_ONCE = 24
+"""Cloudflare runs as many consumers of a busy queue at once as it needs, up to 250."""
+
 BATCHES = 400
 QUICK_BATCHES = 50
 CONTROL_PLANE = "control plane"
