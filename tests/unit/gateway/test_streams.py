@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.guarding import Guard
 from gateway.metering import usage_object, usage_of
 from gateway.money import format_usd
 from gateway.ports import UpstreamFailed
@@ -144,6 +145,25 @@ async def test_a_stream_may_pause_for_as_long_as_its_idle_limit() -> None:
 
         assert answer.events()[-1] == "[DONE]"
         assert record.state == "complete"
+
+
+async def test_what_was_read_is_charged_where_a_fault_of_ours_breaks_the_stream_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(guard: Guard, *, silent: bool) -> bytes:
+        del guard, silent
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Guard, "end", fail)
+    ports = FakePorts()
+    ports.upstream.answer("deepseek", Reply(pieces=[events(deepseek({"content": "a fault"}))]))
+
+    with pytest.raises(ZeroDivisionError):
+        await chat(ports, model="deepseek-chat", stream=True)
+
+    [record] = ports.records()
+    assert (record.state, record.usage.completion_tokens, ports.open_holds()) == ("partial", 2, 0)
+    assert record.cost_nano_usd > 0
 
 
 @pytest.mark.parametrize("name", ["deepseek-error-tenth", "qwen-native-error-frame", "spark-code-mid-stream"])
