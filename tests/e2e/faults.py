@@ -213,6 +213,18 @@ async def stall(exchange: Exchange) -> None:
     await exchange.silence()
 
 
+def resume(seconds: float) -> Callable[[Exchange], Any]:
+    """A silence, and then the rest of the answer."""
+
+    async def then(exchange: Exchange) -> None:
+        await asyncio.sleep(seconds)
+        for event in _events(exchange)[EVENTS_BEFORE:]:
+            await exchange.send(event)
+        await exchange.end()
+
+    return then
+
+
 async def end(exchange: Exchange) -> None:
     """The response ends as if it were whole."""
     await exchange.end()

@@ -14,10 +14,13 @@ from tests.e2e.chat import prompt, said
 from tests.e2e.fault_server import Act, Exchange
 from tests.e2e.faults import LAST_WORD_BEFORE, flood, sound, text_of, usage_of, without
 from tests.e2e.waiting import eventually
-from tests.e2e.wall import COMPLETION_NANO_USD, Case, Plans, Seen, Wall, cost_nano_usd
+from tests.e2e.wall import COMPLETION_NANO_USD, IDLE_MS, Case, Plans, Seen, Wall, cost_nano_usd
 
 LIMIT_S = 15
 BYTES_PER_ESTIMATED_TOKEN = 4
+TOO_LONG_S = (2 * IDLE_MS + 400) / 1000
+"""A silence is noticed within two idle limits; the limit of the whole call comes later."""
+
 OVERLOADED = {"message": "The engine is overloaded", "type": "server_error", "code": "overloaded"}
 
 Then = Callable[[Exchange], Awaitable[None]]
@@ -27,6 +30,7 @@ WITHIN: dict[str, tuple[Then, str]] = {
     "cut": (faults.cut, "upstream_error"),
     "reset": (faults.reset, "upstream_error"),
     "stall": (faults.stall, "upstream_timeout"),
+    "a silence too long": (faults.resume(TOO_LONG_S), "upstream_timeout"),
     "malformed chunk": (faults.malformed_chunk, "upstream_error"),
     "error as the tenth event": (faults.error_event(OVERLOADED), "upstream_error"),
     "error event by its name": (faults.error_event(OVERLOADED, name="error"), "upstream_error"),
