@@ -42,7 +42,7 @@ $(VENV)/development.stamp: requirements/development.txt $(VENV)/local.stamp
 $(VENV)/node.stamp: package-lock.json requirements/node.txt $(VENV)/local.stamp
 	node -e 'process.exit(process.versions.node.split(".")[0] >= 22 ? 0 : 1)' 2>/dev/null \
 	  || $(PYTHON) -m pip install --quiet --require-hashes -r requirements/node.txt
-	npm ci --silent
+	npm ci --no-audit --no-fund --loglevel=error
 	touch $@
 
 # Pin the Python packages anew, with hashes and without addresses.
