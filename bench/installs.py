@@ -36,7 +36,7 @@ def portkey() -> Path:
         _say("Portkey's gateway")
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(PORTKEY_PACKAGE, folder)
-        subprocess.run(["npm", "ci", "--silent"], cwd=folder, check=True)
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder, check=True)
         (folder / STAMP).write_text(digest)
     return folder / "node_modules" / "@portkey-ai" / "gateway" / "build" / "start-server.js"
 
