@@ -111,11 +111,11 @@ class StreamRelay:
             self._is_caller_there = False
 
     def _leave(self, _error: JsException) -> None:
-        """The caller has left. The provider is read on for a while."""
+        """The caller has left, and the provider is read on for a while; or we have broken off."""
+        if self._is_caller_there and not self._edit.is_over:
+            self._deadline.set_total(DRAIN_MS)
         self._is_caller_there = False
         self._gone.resolve()
-        if not self._edit.is_over:
-            self._deadline.set_total(DRAIN_MS)
 
     def _check(self) -> None:
         """Called once in the idle limit; drops the connection if nothing has come since the last time."""
