@@ -14,9 +14,9 @@ from bench import json_calls, report
 from bench.peers import GATEWAY, Field
 from bench.results import Measurement, Section
 from gateway import wallet
-from gateway.holds import HoldRequest
 from gateway.money import NanoUsd
 from gateway.records import Grant, KeyLimits
+from gateway.wallet_messages import HoldRequest, Settlement
 from gateway.wallet_tables import create_tables
 
 NAME = "bill"
@@ -128,11 +128,9 @@ def _hold_request(request_id: str) -> HoldRequest:
     )
 
 
-def _settlement(request_id: str) -> wallet.Settlement:
+def _settlement(request_id: str) -> Settlement:
     cost = NanoUsd(500)
-    return wallet.Settlement(
-        request_id=request_id, key_id="k", cost_nano_usd=cost, tokens=20, is_answered=True, record="{}"
-    )
+    return Settlement(request_id=request_id, key_id="k", cost_nano_usd=cost, tokens=20, is_answered=True, record="{}")
 
 
 def _measured_cpu_ms() -> float:

@@ -34,6 +34,7 @@ CASES = (
     Case(name="json 1 KB, 100 at once", size_bytes=1024, connections=100),
     Case(name="json 1 MB, 1 at once", size_bytes=LARGE_BYTES, connections=1),
     LARGE,
+    Case(name="json 1 MB, 100 at once", size_bytes=LARGE_BYTES, connections=100),
 )
 
 WARM_UP_S = 20

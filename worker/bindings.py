@@ -170,14 +170,14 @@ class EdgePorts:
         return catalogue
 
     async def wallet(self, account_id: str, operation: str, text: str) -> str:
-        with _SETTLEMENTS.riders(account_id) as records:
-            return await _call_wallet(account_id, operation, text, records)
+        with _SETTLEMENTS.riders(account_id) as lines:
+            return await _call_wallet(account_id, operation, text, lines)
 
-    async def settle(self, account_id: str, record: str, *, lingers: bool) -> None:
-        async def call(records: Sequence[str]) -> None:
-            await _call_wallet(account_id, "settle", "", records)
+    async def settle(self, account_id: str, line: str, *, lingers: bool) -> None:
+        async def call(lines: Sequence[str]) -> None:
+            await _call_wallet(account_id, "settle", "", lines)
 
-        await _SETTLEMENTS.settle(account_id, record, call, lingers=lingers)
+        await _SETTLEMENTS.settle(account_id, line, call, lingers=lingers)
 
     async def send(self, call: UpstreamCall) -> UpstreamReply:
         return await upstream.send(call, self._drills)
@@ -195,10 +195,10 @@ def _fetch_drill(url: str, options: JsProxy) -> Awaitable[JsProxy]:
     return response
 
 
-async def _call_wallet(account_id: str, operation: str, text: str, records: Sequence[str]) -> str:
+async def _call_wallet(account_id: str, operation: str, text: str, lines: Sequence[str]) -> str:
     try:
         wallet = ENV.WALLET.getByName(account_id)
-        reply: str = await wallet.call(operation, text, f"[{','.join(records)}]" if records else "")
+        reply: str = await wallet.call(operation, text, "\n".join(lines))
     except JsException as error:
         raise PlatformError(f"the wallet failed: {error.name}") from error
     return reply

@@ -61,9 +61,9 @@ class Wallet(DurableObject):
         self._alarm_ms: int | None = None
         create_tables(self._store)
 
-    async def call(self, operation: str, text: str, records: str) -> str:
+    async def call(self, operation: str, text: str, lines: str) -> str:
         at_ms = now_ms()
-        reply = call(self._store, operation, text, account_id=self._account_id, now_ms=at_ms, records=records)
+        reply = call(self._store, operation, text, account_id=self._account_id, now_ms=at_ms, lines=lines)
         if reply.due_ms is not None:
             # What was due before this object began is only known to its tables.
             due_ms = reply.due_ms if self._alarm_ms is not None else wallet.next_alarm_ms(self._store)

@@ -17,6 +17,7 @@ from gateway.documents import parse_document
 from gateway.fields import is_deep
 from gateway.http import Request, Response
 from gateway.ports import BodyTooLarge, Document, NotJson, OpaqueBody
+from gateway.records import encode
 
 SMALL_DOCUMENT = 16 * 1024
 """Up to this size, in bytes or characters, a document is held as plain Python data."""
@@ -85,14 +86,20 @@ class JsDocument:
         return _to_python(_get(self.value, name))
 
     def write(self, name: str, value: Any) -> None:
-        _set(self.value, name, to_object(value) if isinstance(value, dict) else to_js(value))
+        if isinstance(value, str):
+            # As JSON, because a text out of Python is made of pieces, and JSON.stringify is slow for such a text.
+            Object.assign(self.value, js.JSON.parse(encode({name: value})))
+        else:
+            _set(self.value, name, to_object(value) if isinstance(value, dict) else to_js(value))
         if self._names is not None:
             self._names.add(name)
 
     def remove(self, name: str) -> None:
-        if self._names is None or name in self._names:
+        if self._names is None:
             _delete(self.value, name)
-        if self._names is not None:
+        elif name in self._names:
+            # JSON.stringify leaves out what is undefined, and is slow for an object that a field was deleted of.
+            _set(self.value, name, None)
             self._names.discard(name)
 
     def items(self, name: str) -> "list[JsDocument]":
@@ -196,8 +203,10 @@ def set_body(options: JsProxy, document: Document) -> None:
     if isinstance(body, str):
         options.body = body
         return
-    # The text stays in an array, out of which the engine alone takes it: by itself it would come through Python.
-    entry = js.Array.of("body").concat(js.Array.of(body.value).map(js.JSON.stringify))
+    # The text stays in an array, out of which the engine alone takes it: by itself it would come through Python. What
+    # ``map`` adds to its one argument would make JSON.stringify slow.
+    stringify = js.Reflect.apply.bind(js.Reflect, js.JSON.stringify, None)
+    entry = js.Array.of("body").concat(js.Array.of(js.Array.of(body.value)).map(stringify))
     Object.assign(options, Object.fromEntries(js.Array.of(entry)))
 
 

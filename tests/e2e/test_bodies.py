@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import httpx2
 import pytest
@@ -33,6 +34,27 @@ def test_a_prompt_of_a_megabyte_arrives_whole(wire: httpx2.Client, labs: Labs) -
 
     assert answer.status_code == 200
     assert answer.json()["usage"]["prompt_tokens"] > 2**20 // 4 - 100
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_a_large_prompt_is_sent_with_the_same_fields_as_a_small_one(
+    wire: httpx2.Client, labs: Labs, stream: bool
+) -> None:
+    """They are held by different engines. There are fields to rename, to add, to take out and to leave as they are."""
+    fields = {"max_completion_tokens": 50, "provider": {"sort": "price"}, "stop": ["\u4e2d\t"], "stream": stream}
+
+    def sent(padding: str) -> dict[str, Any]:
+        entry_id = f"size-{uuid.uuid4().hex}"
+        text = f"{padding} [[lab id={entry_id} tokens=3]]"
+        assert wire.post("/chat/completions", json=prompt(text, model="deepseek-chat", **fields)).status_code == 200
+        entry = labs.request(entry_id)
+        return {name: entry[name] for name in ("path", "body_keys", "parameters")}
+
+    small, large = sent("x"), sent("x" * 20_000)
+
+    assert small == large
+    assert {"model", "max_tokens", "stop"} <= set(small["body_keys"])
+    assert {"max_completion_tokens", "provider"}.isdisjoint(small["body_keys"])
 
 
 def test_a_body_of_20_mib_is_answered(wire: httpx2.Client) -> None:

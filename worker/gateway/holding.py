@@ -1,5 +1,6 @@
 """Ask the Wallet before anything is sent, and tell the caller what it said."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
@@ -13,22 +14,12 @@ from gateway.errors import (
     ServiceUnavailable,
     SpendCapReached,
 )
-from gateway.fields import Fields
-from gateway.holds import (
-    MODEST_OUTPUT_TOKENS,
-    Bound,
-    HoldReply,
-    HoldRequest,
-    RateState,
-    affordable,
-    bound_of,
-    least_case,
-    worst_case,
-)
+from gateway.holds import MODEST_OUTPUT_TOKENS, Bound, affordable, bound_of, least_case, worst_case
 from gateway.money import NanoUsd, format_usd
 from gateway.ports import PlatformError, Ports
 from gateway.records import dump
 from gateway.routing import BYTES_PER_TYPICAL_TOKEN, Call, Candidate, deadline_ms
+from gateway.wallet_messages import HoldReply, HoldRequest, RateState
 
 # What a request may still take after its deadline: settling, and clocks that differ.
 HOLD_GRACE_MS = 15_000
@@ -49,11 +40,10 @@ async def take_hold(call: Call, candidates: Sequence[Candidate], ports: Ports) -
     bound = bound_of(call, candidates)
     request = _hold_request(call, candidates, bound)
     try:
-        reply = HoldReply.from_fields(
-            Fields.parse(await ports.wallet(call.key.account_id, "hold", dump(request)), "hold reply")
-        )
+        text = await ports.wallet(call.key.account_id, "hold", dump(request))
     except PlatformError as error:
         raise ServiceUnavailable("The wallet does not answer right now; nothing was spent.") from error
+    reply = HoldReply.from_json(json.loads(text))
     if reply.refused is not None:
         raise _refusal(reply, call, request, top_up_url=ports.top_up_url)
     return _grip(call, candidates, bound, request, reply)

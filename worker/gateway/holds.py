@@ -1,15 +1,13 @@
-"""The hold of a request: the most that it can cost, and what the Wallet answers when asked for it."""
+"""How much a request holds: the most that it can use and cost, and what can be had for less."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 from gateway.errors import UnsupportedParameter
-from gateway.fields import Fields
-from gateway.money import NOTHING, NanoUsd
+from gateway.money import NanoUsd
 from gateway.ports import Document
 from gateway.pricing import most_it_can_cost, output_tokens_within
-from gateway.records import KeyLimits, to_object
 from gateway.routing import Call, Candidate
 
 # A token stands for at least one byte of the text that it came from, and the JSON of a request is never shorter than
@@ -21,10 +19,6 @@ LEAST_OUTPUT_TOKENS = 16
 # An ordinary answer, for a call that names no bound.
 MODEST_OUTPUT_TOKENS = 4096
 MODEST_SHARE = 4
-
-RefusalReason = Literal[
-    "insufficient_balance", "spend_cap_reached", "rate_limit_exceeded", "key_revoked", "duplicate_request"
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,97 +32,6 @@ class Bound:
     @property
     def least_output_tokens(self) -> int:
         return min(LEAST_OUTPUT_TOKENS, self.output_tokens)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HoldRequest:
-    """Asks the Wallet for ``wanted`` or, where it cannot pay that, for as much as it can but at least ``least``.
-
-    Where the caller named no bound of the output, ``modest`` is the cost of an ordinary answer: such a hold takes more
-    only while it stays within a quarter of what is available, so that calls in parallel fit into a small wallet.
-    """
-
-    request_id: str
-    account_id: str
-    key_id: str
-    wanted_nano_usd: NanoUsd
-    least_nano_usd: NanoUsd
-    modest_nano_usd: NanoUsd | None
-    tokens: int
-    limits: KeyLimits
-    idempotency_key: str | None
-    now_ms: int
-    expires_ms: int
-
-    def to_json(self) -> dict[str, Any]:
-        return to_object(self)
-
-    @classmethod
-    def from_fields(cls, fields: Fields) -> "HoldRequest":
-        modest = fields.optional(fields.integer, "modest_nano_usd")
-        return cls(
-            request_id=fields.text("request_id"),
-            account_id=fields.text("account_id"),
-            key_id=fields.text("key_id"),
-            wanted_nano_usd=NanoUsd(fields.integer("wanted_nano_usd")),
-            least_nano_usd=NanoUsd(fields.integer("least_nano_usd")),
-            modest_nano_usd=None if modest is None else NanoUsd(modest),
-            tokens=fields.integer("tokens"),
-            limits=KeyLimits.from_fields(fields.object("limits")),
-            idempotency_key=fields.optional(fields.text, "idempotency_key"),
-            now_ms=fields.integer("now_ms"),
-            expires_ms=fields.integer("expires_ms"),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateState:
-    """One limit of a key as it stands: how many, how many are left, when the oldest leaves the window."""
-
-    limit: int
-    remaining: int
-    reset_ms: int
-
-    @classmethod
-    def from_fields(cls, fields: Fields) -> "RateState":
-        return cls(
-            limit=fields.integer("limit"), remaining=fields.integer("remaining"), reset_ms=fields.integer("reset_ms")
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HoldReply:
-    """Granted where ``refused`` is None. ``available_nano_usd`` is what the account could spend before this hold."""
-
-    granted_nano_usd: NanoUsd = NOTHING
-    refused: RefusalReason | None = None
-    available_nano_usd: NanoUsd = NOTHING
-    requests: RateState | None = None
-    tokens: RateState | None = None
-    retry_after_ms: int | None = None
-    limit: str | None = None
-    first_request_id: str | None = None
-    first_cost_nano_usd: NanoUsd | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return to_object(self)
-
-    @classmethod
-    def from_fields(cls, fields: Fields) -> "HoldReply":
-        requests = fields.optional(fields.object, "requests")
-        tokens = fields.optional(fields.object, "tokens")
-        cost = fields.optional(fields.integer, "first_cost_nano_usd")
-        return cls(
-            granted_nano_usd=NanoUsd(fields.integer("granted_nano_usd")),
-            refused=fields.optional(lambda name: fields.choice(name, get_args(RefusalReason)), "refused"),
-            available_nano_usd=NanoUsd(fields.integer("available_nano_usd", minimum=-(2**53))),
-            requests=None if requests is None else RateState.from_fields(requests),
-            tokens=None if tokens is None else RateState.from_fields(tokens),
-            retry_after_ms=fields.optional(fields.integer, "retry_after_ms"),
-            limit=fields.optional(fields.text, "limit"),
-            first_request_id=fields.optional(fields.text, "first_request_id"),
-            first_cost_nano_usd=None if cost is None else NanoUsd(cost),
-        )
 
 
 def bound_of(call: Call, candidates: Sequence[Candidate]) -> Bound:

@@ -218,8 +218,8 @@ class Ports(Protocol):
     async def wallet(self, account_id: str, operation: str, text: str) -> str:
         """Call one account's Wallet, JSON text in and out; raises PlatformError."""
 
-    async def settle(self, account_id: str, record: str, *, lingers: bool) -> None:
-        """Bring one usage record, a JSON text, to its Wallet; raises PlatformError.
+    async def settle(self, account_id: str, line: str, *, lingers: bool) -> None:
+        """Bring one settlement, a line of text, to its Wallet; raises PlatformError.
 
         One that lingers may wait a moment for another call to that Wallet, and go along with it.
         """

@@ -1,7 +1,7 @@
-"""Settling without a call of one's own: a record lingers for the next call to its Wallet, and rides along with it.
+"""Settling without a call of one's own: a settlement lingers for the next call to its Wallet, and rides along with it.
 
-Requests do not share their connections, so the one that makes the call tells the others what became of their records.
-Where that word does not come, because the request was ended, each settles for itself: the Wallet takes a record once.
+Requests do not share their connections, so the one that makes the call tells the others what became of theirs.
+Where that word does not come, because the request was ended, each settles for itself: the Wallet settles a hold once.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 LINGER_MS = 20
-"""How long a record waits for a call that takes it along."""
+"""How long a settlement waits for a call that takes it along."""
 
 WORD_LIMIT_MS = 5_000
-"""How long the call that took a record along may take."""
+"""How long the call that took a settlement along may take."""
 
 MAX_RIDERS = 50
-"""The most records that one call takes along."""
+"""The most settlements that one call takes along."""
 
 Call = Callable[[Sequence[str]], Awaitable[None]]
 
@@ -32,42 +32,42 @@ class Word(Protocol):
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Rider:
-    """A record that waits to be taken along, and where its request listens."""
+    """A settlement that waits to be taken along, as a line of text, and where its request listens."""
 
-    record: str
+    line: str
     word: Word
 
 
 class Settlements:
-    """The records of one isolate that wait for a call to their Wallet."""
+    """The settlements of one isolate that wait for a call to their Wallet."""
 
     def __init__(self, new_word: Callable[[], Word]) -> None:
         self._new_word = new_word
         self._waiting: dict[str, list[Rider]] = {}
 
-    async def settle(self, account_id: str, record: str, call: Call, *, lingers: bool) -> None:
-        """Returns when the Wallet has the record; raises what ``call`` raises."""
-        if not lingers or not await self._is_taken_along(account_id, record):
+    async def settle(self, account_id: str, line: str, call: Call, *, lingers: bool) -> None:
+        """Returns when the Wallet has the line; raises what ``call`` raises."""
+        if not lingers or not await self._is_taken_along(account_id, line):
             with self.riders(account_id) as others:
-                await call([record, *others])
+                await call([line, *others])
 
     @contextmanager
     def riders(self, account_id: str) -> Iterator[list[str]]:
-        """The records that wait for a call to this Wallet; they are settled when the block ends well."""
+        """The lines that wait for a call to this Wallet; they are settled when the block ends well."""
         waiting = self._waiting.pop(account_id, [])
         taken, left = waiting[:MAX_RIDERS], waiting[MAX_RIDERS:]
         if left:
             self._waiting[account_id] = left
         settled = False
         try:
-            yield [rider.record for rider in taken]
+            yield [rider.line for rider in taken]
             settled = True
         finally:
             for rider in taken:
                 rider.word.tell(settled)
 
-    async def _is_taken_along(self, account_id: str, record: str) -> bool:
-        rider = Rider(record=record, word=self._new_word())
+    async def _is_taken_along(self, account_id: str, line: str) -> bool:
+        rider = Rider(line=line, word=self._new_word())
         self._waiting.setdefault(account_id, []).append(rider)
         settled = await rider.word.heard(limit_ms=LINGER_MS)
         if settled is None and not self._leave(account_id, rider):
@@ -76,7 +76,7 @@ class Settlements:
         return settled is True
 
     def _leave(self, account_id: str, rider: Rider) -> bool:
-        """Whether the record still waited: nobody has taken it along, and now nobody will."""
+        """Whether the line still waited: nobody has taken it along, and now nobody will."""
         waiting = self._waiting.get(account_id, [])
         if rider not in waiting:
             return False

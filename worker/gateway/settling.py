@@ -7,8 +7,9 @@ from typing import Any
 from gateway.causes import Cause
 from gateway.charging import Charge
 from gateway.ports import PlatformError, Ports
-from gateway.records import Attempt, UsageRecord, dump
+from gateway.records import Attempt, UsageRecord
 from gateway.routing import Call, Candidate
+from gateway.wallet_messages import Settlement
 
 SETTLE_TRIES = 3
 
@@ -43,10 +44,10 @@ async def settle(
         first_event_ms=None if first_event_ms is None else first_event_ms - call.started_at_ms,
         total_ms=ports.now_ms() - call.started_at_ms,
     )
-    text = dump(record)
+    line = Settlement.of(record).to_line()
     for _ in range(SETTLE_TRIES):
         try:
-            await ports.settle(call.key.account_id, text, lingers=lingers)
+            await ports.settle(call.key.account_id, line, lingers=lingers)
         except PlatformError:
             continue
         return

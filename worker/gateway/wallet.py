@@ -8,14 +8,13 @@ takes the hold away, and what has no hold cannot be settled. No function pauses,
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import assert_never
 
-from gateway.fields import Fields
-from gateway.holds import MODEST_SHARE, HoldReply, HoldRequest, RateState, RefusalReason
+from gateway.holds import MODEST_SHARE
 from gateway.money import NanoUsd
-from gateway.records import NO_USAGE, Grant, KeyLimits, SpendCapPeriod, UsageRecord, UsageState, WalletState, encode
+from gateway.records import NO_USAGE, Grant, KeyLimits, SpendCapPeriod, UsageRecord, WalletState, encode
+from gateway.wallet_messages import HoldReply, HoldRequest, RateState, RefusalReason, Settlement
 from gateway.wallet_tables import Store, sum_of
 
 RATE_WINDOW_MS = 60_000
@@ -23,8 +22,6 @@ NONCES_KEPT_MS = 660_000
 IDEMPOTENCY_KEPT_MS = 24 * 3_600_000
 RESEND_AFTER_MS = 60_000
 BATCH_RECORDS = 50
-
-ANSWERED: frozenset[UsageState] = frozenset({"complete", "partial"})
 
 # What every hold asks, in one statement: is the key revoked, is the request held already, what is available.
 STANDING = """SELECT EXISTS (SELECT 1 FROM revoked WHERE key_id = ?), (SELECT amount FROM holds WHERE request_id = ?),
@@ -41,35 +38,6 @@ SPENT_IN_PERIOD: dict[SpendCapPeriod, str] = {
 
 class GrantConflict(Exception):
     """A grant's id is already there with another amount or kind."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settlement:
-    """Of a usage record what a Wallet looks at, and all of it as a JSON text. The control plane, which books the
-    record, checks the rest."""
-
-    request_id: str
-    key_id: str
-    cost_nano_usd: NanoUsd
-    tokens: int
-    is_answered: bool
-    record: str
-
-    @classmethod
-    def from_fields(cls, fields: Fields) -> "Settlement":
-        usage = fields.object("usage")
-        return cls(
-            request_id=fields.text("request_id"),
-            key_id=fields.text("key_id"),
-            cost_nano_usd=NanoUsd(fields.integer("cost_nano_usd")),
-            tokens=usage.integer("prompt_tokens") + usage.integer("completion_tokens"),
-            is_answered=fields.text("state") in ANSWERED,
-            record=encode(fields.values),
-        )
-
-    @classmethod
-    def of(cls, record: UsageRecord) -> "Settlement":
-        return cls.from_fields(Fields(record.to_json(), "record"))
 
 
 def hold(store: Store, request: HoldRequest) -> HoldReply:

@@ -1,7 +1,7 @@
 """The Wallet's calls: a JSON text in, a JSON text out, one rule of wallet.py between.
 
-A call takes along the records that are to be settled, so that most requests cost one call. They are settled first: a
-request that is repeated with its Idempotency-Key must find its answer settled.
+A call takes along what is to be settled, so that most requests cost one call. That is settled first: a request that is
+repeated with its Idempotency-Key must find its answer settled.
 """
 
 import json
@@ -11,9 +11,8 @@ from typing import Any, get_args
 
 from gateway import wallet
 from gateway.fields import FieldError, Fields
-from gateway.holds import HoldRequest
 from gateway.records import Grant, SpendCapPeriod, dump
-from gateway.wallet import Settlement
+from gateway.wallet_messages import HoldRequest, Settlement
 from gateway.wallet_tables import Store
 
 
@@ -28,29 +27,29 @@ class Reply:
 Rule = Callable[[Store, Fields, str, int], Reply]
 
 
-def call(store: Store, operation: str, text: str, *, account_id: str, now_ms: int, records: str = "") -> Reply:
-    """Settle ``records`` (a JSON list, or nothing) and run one operation by its name; raises FieldError for a text
-    that does not fit."""
-    if records:
-        _settle(store, records, now_ms)
+def call(store: Store, operation: str, text: str, *, account_id: str, now_ms: int, lines: str = "") -> Reply:
+    """Settle ``lines``, a settlement each, and run one operation by its name; raises FieldError for a text
+    that is no JSON object."""
+    if lines:
+        _settle(store, lines, now_ms)
     reply = OPERATIONS[operation](store, Fields.parse(text or "{}", operation), account_id, now_ms)
-    return replace(reply, due_ms=now_ms) if records else reply
+    return replace(reply, due_ms=now_ms) if lines else reply
 
 
-def _settle(store: Store, records: str, now_ms: int) -> None:
-    for item in Fields.parse(f'{{"records":{records}}}', "settle").objects("records"):
-        wallet.settle(store, Settlement.from_fields(item), now_ms=now_ms)
+def _settle(store: Store, lines: str, now_ms: int) -> None:
+    for line in lines.split("\n"):
+        wallet.settle(store, Settlement.from_line(line), now_ms=now_ms)
 
 
 def _nothing(store: Store, fields: Fields, account_id: str, now_ms: int) -> Reply:
-    """A call that was made for its records alone."""
+    """A call that was made for what it settles alone."""
     del store, fields, account_id, now_ms
     return Reply(text="{}")
 
 
 def _hold(store: Store, fields: Fields, account_id: str, now_ms: int) -> Reply:
     del account_id, now_ms
-    request = HoldRequest.from_fields(fields)
+    request = HoldRequest.from_json(fields.values)
     return Reply(text=dump(wallet.hold(store, request)), due_ms=request.expires_ms)
 
 

@@ -154,21 +154,21 @@ class FakePorts:
             raise PlatformError("KV is down")
         return self.published
 
-    async def wallet(self, account_id: str, operation: str, text: str, records: str = "") -> str:
+    async def wallet(self, account_id: str, operation: str, text: str, lines: str = "") -> str:
         if self._wallet_failures and self._wallet_failures.pop(0):
             raise PlatformError("the wallet is down")
         try:
             store = self.store(account_id)
             now_ms = self.clock.now_ms
-            reply = call_wallet(store, operation, text, account_id=account_id, now_ms=now_ms, records=records)
+            reply = call_wallet(store, operation, text, account_id=account_id, now_ms=now_ms, lines=lines)
         except Exception as error:
             # Whatever is raised in a Durable Object reaches its caller as the platform's own exception.
             raise PlatformError("the wallet failed") from error
         return reply.text
 
-    async def settle(self, account_id: str, record: str, *, lingers: bool) -> None:
+    async def settle(self, account_id: str, line: str, *, lingers: bool) -> None:
         del lingers  # there is one request at a time
-        await self.wallet(account_id, "settle", "", f"[{record}]")
+        await self.wallet(account_id, "settle", "", line)
 
     async def send(self, call: UpstreamCall) -> UpstreamReply:
         return await self.upstream.send(call)

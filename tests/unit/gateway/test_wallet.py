@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway import wallet
-from gateway.holds import HoldRequest
 from gateway.money import NanoUsd
 from gateway.records import KeyLimits, SpendCapPeriod, UsageState
 from gateway.wallet import BATCH_RECORDS, IDEMPOTENCY_KEPT_MS, NONCES_KEPT_MS, RESEND_AFTER_MS, GrantConflict
+from gateway.wallet_messages import HoldRequest
 from tests.unit.gateway.catalogues import ACCOUNT, NOW_MS
 from tests.unit.gateway.fakes import MemoryStore
 from tests.unit.gateway.shapes import usage

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from gateway import wallet
-from gateway.holds import HoldRequest
 from gateway.money import NanoUsd
 from gateway.records import KeyLimits, UsageState
 from gateway.wallet import IDEMPOTENCY_KEPT_MS, RATE_WINDOW_MS, RESEND_AFTER_MS, GrantConflict
+from gateway.wallet_messages import HoldRequest
 from tests.unit.gateway.catalogues import ACCOUNT, NOW_MS
 from tests.unit.gateway.fakes import MemoryStore
 from tests.unit.gateway.shapes import usage

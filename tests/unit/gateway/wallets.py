@@ -1,14 +1,14 @@
 """What the tests of the Wallet's rules share: requests and records with few words."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gateway import wallet
-from gateway.fields import Fields
-from gateway.holds import HoldReply, HoldRequest
 from gateway.money import NanoUsd
 from gateway.records import NO_USAGE, Grant, GrantKind, KeyLimits, Usage, UsageRecord, UsageState, dump
 from gateway.wallet_calls import call
+from gateway.wallet_messages import HoldReply, HoldRequest, Settlement
 from tests.unit.gateway.catalogues import ACCOUNT, NO_LIMITS, NOW_MS
 from tests.unit.gateway.fakes import MemoryStore
 
@@ -84,11 +84,13 @@ def funded(amount: int) -> MemoryStore:
 def hold(store: MemoryStore, request: HoldRequest) -> HoldReply:
     """By way of the Wallet's call, so that its texts are tested too."""
     reply = call(store, "hold", dump(request), account_id=ACCOUNT, now_ms=request.now_ms)
-    return HoldReply.from_fields(Fields.parse(reply.text, "hold reply"))
+    return HoldReply.from_json(json.loads(reply.text))
 
 
 def settle(store: MemoryStore, usage_record: UsageRecord, *, now_ms: int = NOW_MS) -> bool:
-    return wallet.settle(store, wallet.Settlement.of(usage_record), now_ms=now_ms)
+    """By way of its line, for the same reason."""
+    line = Settlement.of(usage_record).to_line()
+    return wallet.settle(store, Settlement.from_line(line), now_ms=now_ms)
 
 
 @contextmanager

@@ -1,0 +1,50 @@
+"""What passes between a request and its Wallet arrives as it was, whatever a text has in it."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from gateway import wallet
+from gateway.records import KeyLimits, dump
+from gateway.wallet_calls import call
+from gateway.wallet_messages import HoldReply, HoldRequest, RateState, Settlement
+from tests.unit.gateway.catalogues import ACCOUNT, NOW_MS
+from tests.unit.gateway.shapes import usage
+from tests.unit.gateway.wallets import funded, hold, hold_request, record
+
+LIMITS = KeyLimits(requests_per_minute=3, spend_cap_period="day")
+RATE = RateState(limit=3, remaining=2, reset_ms=60_000)
+
+
+@pytest.mark.parametrize("request_", [hold_request("r1", 10), hold_request("r1", 10, modest=4, limits=LIMITS)])
+def test_a_hold_request_arrives_as_it_was(request_: HoldRequest) -> None:
+    assert HoldRequest.from_json(json.loads(dump(request_))) == request_
+
+
+@pytest.mark.parametrize("reply", [HoldReply(), HoldReply(refused="key_revoked", requests=RATE, tokens=RATE)])
+def test_a_hold_reply_arrives_as_it_was(reply: HoldReply) -> None:
+    assert HoldReply.from_json(json.loads(dump(reply))) == reply
+
+
+@pytest.mark.parametrize("text", ["", "\t", "\n", "a\tb\r\n\tc", "\u2028\x85\x0b", '"\\t"', "\u4e2d", "\ud800"])
+def test_a_settlement_is_one_line_and_arrives_as_it_was(text: str) -> None:
+    settlement = Settlement.of(replace(record("r1", 5, usage=usage(60, 39)), model=text))
+    line = settlement.to_line()
+
+    assert "\n" not in line
+    assert Settlement.from_line(line) == settlement
+    assert json.loads(settlement.record)["model"] == text
+
+
+def test_a_call_settles_each_of_its_lines_and_keeps_each_record_as_it_came() -> None:
+    store = funded(100)
+    records = [replace(record(name, cost), model="\t\n") for name, cost in (("r1", 5), ("r2", 7))]
+    for name in ("r1", "r2"):
+        assert hold(store, hold_request(name, 10)).refused is None
+
+    lines = "\n".join(Settlement.of(item).to_line() for item in records)
+    call(store, "settle", "", account_id=ACCOUNT, now_ms=NOW_MS, lines=lines)
+
+    assert wallet.state(store, ACCOUNT).settled_nano_usd == 12
+    assert store.outbox() == records

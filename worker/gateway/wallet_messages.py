@@ -1,0 +1,115 @@
+"""What passes between a request and its Wallet, as texts. Both ends are this Worker, so nothing is checked again.
+
+A hold is asked for and answered in JSON. What a request used is one line: what the Wallet looks at, and behind it the
+usage record, which it keeps as it came.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from gateway.money import NOTHING, NanoUsd
+from gateway.records import KeyLimits, UsageRecord, UsageState, dump, encode, to_object
+
+RefusalReason = Literal[
+    "insufficient_balance", "spend_cap_reached", "rate_limit_exceeded", "key_revoked", "duplicate_request"
+]
+ANSWERED: frozenset[UsageState] = frozenset({"complete", "partial"})
+BEFORE_RECORD = "\t"
+"""Between the head of a line and its record. JSON escapes it, and the end of a line, wherever a text has one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldRequest:
+    """Asks the Wallet for ``wanted`` or, where it cannot pay that, for as much as it can but at least ``least``.
+
+    Where the caller named no bound of the output, ``modest`` is the cost of an ordinary answer: such a hold takes more
+    only while it stays within a quarter of what is available, so that calls in parallel fit into a small wallet.
+    """
+
+    request_id: str
+    account_id: str
+    key_id: str
+    wanted_nano_usd: NanoUsd
+    least_nano_usd: NanoUsd
+    modest_nano_usd: NanoUsd | None
+    tokens: int
+    limits: KeyLimits
+    idempotency_key: str | None
+    now_ms: int
+    expires_ms: int
+
+    def to_json(self) -> dict[str, Any]:
+        return to_object(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "HoldRequest":
+        return cls(**{**values, "limits": KeyLimits(**values["limits"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateState:
+    """One limit of a key as it stands: how many, how many are left, when the oldest leaves the window."""
+
+    limit: int
+    remaining: int
+    reset_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldReply:
+    """Granted where ``refused`` is None. ``available_nano_usd`` is what the account could spend before this hold."""
+
+    granted_nano_usd: NanoUsd = NOTHING
+    refused: RefusalReason | None = None
+    available_nano_usd: NanoUsd = NOTHING
+    requests: RateState | None = None
+    tokens: RateState | None = None
+    retry_after_ms: int | None = None
+    limit: str | None = None
+    first_request_id: str | None = None
+    first_cost_nano_usd: NanoUsd | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return to_object(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "HoldReply":
+        rates = {name: RateState(**rate) for name in ("requests", "tokens") if (rate := values[name]) is not None}
+        return cls(**{**values, **rates})
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a request used: of its record what the Wallet looks at, and all of it as a JSON text, for the control plane,
+    which books it."""
+
+    request_id: str
+    key_id: str
+    cost_nano_usd: NanoUsd
+    tokens: int
+    is_answered: bool
+    record: str
+
+    @classmethod
+    def of(cls, record: UsageRecord) -> "Settlement":
+        return cls(
+            request_id=record.request_id,
+            key_id=record.key_id,
+            cost_nano_usd=record.cost_nano_usd,
+            tokens=record.usage.prompt_tokens + record.usage.completion_tokens,
+            is_answered=record.state in ANSWERED,
+            record=dump(record),
+        )
+
+    def to_line(self) -> str:
+        """Without the end of the line."""
+        head = encode([self.request_id, self.key_id, self.cost_nano_usd, self.tokens, self.is_answered])
+        return head + BEFORE_RECORD + self.record
+
+    @classmethod
+    def from_line(cls, line: str) -> "Settlement":
+        head, _, record = line.partition(BEFORE_RECORD)
+        request_id, key_id, cost, tokens, is_answered = json.loads(head)
+        return cls(request_id, key_id, cost, tokens, is_answered, record)
