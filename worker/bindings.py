@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import js
+from js import Promise, clearTimeout, setTimeout
 from pyodide.ffi import JsException, JsProxy, jsnull
 from workers import import_from_javascript
 
@@ -58,7 +59,7 @@ class Lifetime:
     """Keeps an invocation alive until all of its work is done, whether or not the caller is still there."""
 
     def __init__(self, ctx: Any) -> None:
-        self._ended = js.Promise.withResolvers()
+        self._ended = Promise.withResolvers()
         self._works = 0
         ctx.waitUntil(self._ended.promise)
 
@@ -80,15 +81,15 @@ class JsWord:
     """The Word port as a promise, which resumes whoever waits for it in that one's own invocation."""
 
     def __init__(self) -> None:
-        self._told = js.Promise.withResolvers()
+        self._told = Promise.withResolvers()
 
     def tell(self, settled: bool, /) -> None:
         self._told.resolve(settled)
 
     async def heard(self, *, limit_ms: int) -> bool | None:
-        timer = js.setTimeout(self._told.resolve, limit_ms)
+        timer = setTimeout(self._told.resolve, limit_ms)
         settled: bool | None = await self._told.promise
-        js.clearTimeout(timer)
+        clearTimeout(timer)
         return settled
 
 

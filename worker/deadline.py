@@ -4,19 +4,17 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any
 
-import js
+from js import AbortController, clearTimeout, setTimeout
 from pyodide.ffi import JsException, JsProxy
 
 from gateway.ports import UpstreamFailed, UpstreamSilent
-
-_set_timeout, _clear_timeout = js.setTimeout, js.clearTimeout
 
 
 class Deadline:
     """Aborts a call when a step of it, or the whole, takes too long."""
 
     def __init__(self) -> None:
-        self._controller = js.AbortController.new()
+        self._controller = AbortController.new()
         self._abort = self._controller.abort.bind(self._controller)
         self._total: int | None = None
         self.signal: JsProxy = self._controller.signal
@@ -24,11 +22,11 @@ class Deadline:
     def set_total(self, timeout_ms: int) -> None:
         """From now on, in place of what was set before."""
         self.end()
-        self._total = _set_timeout(self._abort, timeout_ms)
+        self._total = setTimeout(self._abort, timeout_ms)
 
     async def wait(self, promise: Awaitable[Any], timeout_ms: int) -> Any:
         """The promise's value; raises UpstreamSilent when it was aborted, UpstreamFailed when it failed."""
-        timer = _set_timeout(self._abort, timeout_ms)
+        timer = setTimeout(self._abort, timeout_ms)
         try:
             return await promise
         except JsException as error:
@@ -39,11 +37,11 @@ class Deadline:
             self.abort()
             raise
         finally:
-            _clear_timeout(timer)
+            clearTimeout(timer)
 
     def end(self) -> None:
         """Nothing more is awaited."""
-        _clear_timeout(self._total)
+        clearTimeout(self._total)
 
     def abort(self) -> None:
         """Drop the connection."""

@@ -11,12 +11,10 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import Any
 
-import js
+from js import queueMicrotask
 from pyodide.ffi import JsProxy, create_proxy
 
 from webapi import now_ms
-
-_queue_microtask = js.queueMicrotask
 
 
 class Turn:
@@ -67,7 +65,7 @@ class Turns:
         self._awaited_ms = at_ms
         if self._run_proxy is None:  # not earlier: a memory snapshot of the Worker can keep no proxy
             self._run_proxy = create_proxy(self._run)
-        _queue_microtask(self._run_proxy)
+        queueMicrotask(self._run_proxy)
 
     def _run(self) -> None:
         # A handler that may suspend runs in a thread state of its own, which knows of no loop.

@@ -1,6 +1,6 @@
 """Calls to providers over the runtime's fetch."""
 
-import js
+from js import fetch
 from pyodide.ffi import JsException, JsProxy
 
 from deadline import Deadline
@@ -21,7 +21,7 @@ async def send(call: UpstreamCall, drills: Drills) -> UpstreamReply:
     set_body(options, call.document)
     options.signal = deadline.signal
     is_drill = call.url.startswith(DRILL_URL)
-    sent = drills.ask(call.document, options) if is_drill else js.fetch(call.url, options)
+    sent = drills.ask(call.document, options) if is_drill else fetch(call.url, options)
     return JsReply(await deadline.wait(sent, call.headers_timeout_ms), deadline)
 
 

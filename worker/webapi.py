@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import js
 from js import Object
+from js import Response as JsResponse
 from pyodide.ffi import JsException, JsProxy, jsnull, to_js
 
 from gateway.documents import parse_document
@@ -136,7 +137,7 @@ class JsBody:
                 raise BodyTooLarge
             return await _read_document(self._request, int(declared)), int(declared)
         gathered = await self._gather(limit_bytes)
-        return await _read_document(js.Response.new(gathered), gathered.size), gathered.size
+        return await _read_document(JsResponse.new(gathered), gathered.size), gathered.size
 
     async def read(self, *, limit_bytes: int) -> bytes:
         gathered = await self._gather(limit_bytes)
@@ -159,8 +160,14 @@ class JsBody:
 
 def request_from_js(request: JsProxy) -> Request:
     """The gateway's view of a Request."""
-    path = js.URL.new(request.url).pathname
-    return Request(method=request.method, path=unquote(path), headers=Headers(request.headers), body=JsBody(request))
+    return Request(
+        method=request.method, path=unquote(_path(request.url)), headers=Headers(request.headers), body=JsBody(request)
+    )
+
+
+def _path(url: str) -> str:
+    """Of a Request's URL, which the runtime has made complete and has normalized."""
+    return "/" + url.split("/", 3)[3].partition("#")[0].partition("?")[0]
 
 
 def response_to_js(response: Response) -> JsProxy:
@@ -169,8 +176,8 @@ def response_to_js(response: Response) -> JsProxy:
     init = to_object({"status": response.status, "headers": headers})
     if isinstance(response.body, JsDocument):
         # Response.json writes the text inside the engine; JSON.stringify would bring it through Python.
-        return js.Response.json(response.body.value, init)
-    return js.Response.new(None if response.status == 204 else response.body, init)
+        return JsResponse.json(response.body.value, init)
+    return JsResponse.new(None if response.status == 204 else response.body, init)
 
 
 def _escaped(text: str) -> str:
