@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 ROUNDS = 2
+"""Of the cases that targets are taken from; the others are measured once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,7 @@ class Section:
 
 @dataclass(slots=True)
 class Rounds:
-    """Figures of ROUNDS rounds. In each of them every peer has its turn, so a ratio is taken within a round."""
+    """Figures of one or more rounds. In each of them every peer has its turn, so a ratio is taken within a round."""
 
     _values: dict[tuple[str, str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
 
