@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from bench import load
 from bench.peers import GATEWAY, LITELLM, METERING, PASS_THROUGH, PORTKEY, REWRITING, UPSTREAM, Field, Peer
 from bench.process_stats import become_idle, cpu_ms, rss_mb
-from bench.results import ROUNDS, Rounds, Section, Target
+from bench.results import ROUNDS, Rounds, Section, Target, round_by_round
 
 NAME = "json"
 PEERS = (UPSTREAM, PASS_THROUGH, METERING, GATEWAY, LITELLM, PORTKEY, REWRITING)
@@ -47,11 +47,9 @@ async def measure(field: Field, *, quick: bool) -> Section:
     rounds, seconds = Rounds(), 4 if quick else 6
     for peer in field.among(PEERS):
         await load.drive(_order(peer, SMALL), connections=SMALL.connections, seconds=WARM_UP_S)
-    for number in range(ROUNDS):
-        for case in QUICK_CASES if quick else CASES:
-            for peer in field.among(PEERS):
-                if number < case.rounds:
-                    await _measure(rounds, case, peer, seconds)
+    for case in round_by_round(QUICK_CASES if quick else CASES):
+        for peer in field.among(PEERS):
+            await _measure(rounds, case, peer, seconds)
     return Section(name=NAME, measurements=tuple(rounds.measurements()), targets=tuple(_targets(rounds)))
 
 

@@ -2,12 +2,26 @@
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 ROUNDS = 2
 """Of the cases that targets are taken from; the others are measured once."""
+
+
+class HasRounds(Protocol):
+    @property
+    def rounds(self) -> int: ...
+
+
+C = TypeVar("C", bound=HasRounds)
+
+
+def round_by_round(cases: Sequence[C]) -> Iterator[C]:
+    """Each case as often as it has rounds, and all that have one more in each round."""
+    for number in range(ROUNDS):
+        yield from (case for case in cases if number < case.rounds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

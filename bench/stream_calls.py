@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from bench.peers import GATEWAY, LITELLM, METERING, PASS_THROUGH, PORTKEY, UPSTREAM, Field, Peer
 from bench.process_stats import become_idle, cpu_ms
-from bench.results import ROUNDS, Rounds, Section, Target
+from bench.results import ROUNDS, Rounds, Section, Target, round_by_round
 from bench.streams import Timings, time_streams
 
 NAME = "streams"
@@ -63,11 +63,9 @@ async def measure(field: Field, *, quick: bool) -> Section:
     rounds = Rounds()
     for peer in field.among(PEERS):
         await _stream(peer, WARM_UP)
-    for number in range(ROUNDS):
-        for case in QUICK_CASES if quick else CASES:
-            for peer in field.among([name for name in PEERS if name not in case.left_out]):
-                if number < case.rounds:
-                    await _measure(rounds, case, peer)
+    for case in round_by_round(QUICK_CASES if quick else CASES):
+        for peer in field.among([name for name in PEERS if name not in case.left_out]):
+            await _measure(rounds, case, peer)
     for peer in field.among(PEERS):
         _add_cost_of_an_event(rounds, peer)
     return Section(name=NAME, measurements=tuple(rounds.measurements()), targets=tuple(_targets(rounds)))

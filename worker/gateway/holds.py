@@ -18,7 +18,6 @@ TEMPLATE_TOKENS = 512
 LEAST_OUTPUT_TOKENS = 16
 # An ordinary answer, for a call that names no bound.
 MODEST_OUTPUT_TOKENS = 4096
-MODEST_SHARE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

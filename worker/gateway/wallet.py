@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import assert_never
 
-from gateway.holds import MODEST_SHARE
 from gateway.money import NanoUsd
 from gateway.records import NO_USAGE, Grant, KeyLimits, SpendCapPeriod, UsageRecord, WalletState, encode
 from gateway.wallet_messages import HoldReply, HoldRequest, RateState, RefusalReason, Settlement
 from gateway.wallet_tables import Store, sum_of
 
 RATE_WINDOW_MS = 60_000
+MODEST_SHARE = 4
+"""The part of what is available that one call may take which names no bound of its output."""
 NONCES_KEPT_MS = 660_000
 IDEMPOTENCY_KEPT_MS = 24 * 3_600_000
 RESEND_AFTER_MS = 60_000

@@ -1,4 +1,5 @@
-"""What passes between a request and its Wallet, as texts. Both ends are this Worker, so nothing is checked again.
+"""What passes between a request and its Wallet, as texts. Both ends are this Worker, so nothing is checked again; but
+during a deployment they may be of two versions, so what is new to one end is passed over.
 
 A hold is asked for and answered in JSON. What a request used is one line: what the Wallet looks at, and behind it the
 usage record, which it keeps as it came.
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gateway.money import NOTHING, NanoUsd
-from gateway.records import KeyLimits, UsageRecord, UsageState, dump, encode, to_object
+from gateway.records import KeyLimits, UsageRecord, UsageState, dump, encode, from_object, to_object
 
 RefusalReason = Literal[
     "insufficient_balance", "spend_cap_reached", "rate_limit_exceeded", "key_revoked", "duplicate_request"
@@ -45,7 +46,7 @@ class HoldRequest:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "HoldRequest":
-        return cls(**{**values, "limits": KeyLimits(**values["limits"])})
+        return from_object(cls, {**values, "limits": from_object(KeyLimits, values["limits"])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +77,9 @@ class HoldReply:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "HoldReply":
-        rates = {name: RateState(**rate) for name in ("requests", "tokens") if (rate := values[name]) is not None}
-        return cls(**{**values, **rates})
+        given = {name: values.get(name) for name in ("requests", "tokens")}
+        rates = {name: from_object(RateState, rate) for name, rate in given.items() if rate is not None}
+        return from_object(cls, {**values, **rates})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,5 +113,5 @@ class Settlement:
     @classmethod
     def from_line(cls, line: str) -> "Settlement":
         head, _, record = line.partition(BEFORE_RECORD)
-        request_id, key_id, cost, tokens, is_answered = json.loads(head)
+        request_id, key_id, cost, tokens, is_answered, *_ = json.loads(head)
         return cls(request_id, key_id, cost, tokens, is_answered, record)

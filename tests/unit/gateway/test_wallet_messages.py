@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from gateway import wallet
-from gateway.records import KeyLimits, dump
+from gateway.records import KeyLimits, dump, to_object
 from gateway.wallet_calls import call
-from gateway.wallet_messages import HoldReply, HoldRequest, RateState, Settlement
+from gateway.wallet_messages import BEFORE_RECORD, HoldReply, HoldRequest, RateState, Settlement
 from tests.unit.gateway.catalogues import ACCOUNT, NOW_MS
 from tests.unit.gateway.shapes import usage
 from tests.unit.gateway.wallets import funded, hold, hold_request, record
@@ -35,6 +35,18 @@ def test_a_settlement_is_one_line_and_arrives_as_it_was(text: str) -> None:
     assert "\n" not in line
     assert Settlement.from_line(line) == settlement
     assert json.loads(settlement.record)["model"] == text
+
+
+def test_fields_that_the_next_version_adds_are_passed_over() -> None:
+    request, reply = hold_request("r1", 10, limits=LIMITS), HoldReply(requests=RATE)
+    settlement = Settlement.of(record("r1", 5))
+    head, _, text = settlement.to_line().partition(BEFORE_RECORD)
+    line = json.dumps([*json.loads(head), "later"]) + BEFORE_RECORD + text
+    limits = {**to_object(request.limits), "later": 1}
+
+    assert HoldRequest.from_json({**request.to_json(), "limits": limits, "later": 1}) == request
+    assert HoldReply.from_json({**reply.to_json(), "later": 1}) == reply
+    assert Settlement.from_line(line) == settlement
 
 
 def test_a_call_settles_each_of_its_lines_and_keeps_each_record_as_it_came() -> None:

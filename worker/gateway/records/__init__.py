@@ -17,7 +17,7 @@ from gateway.records.catalogue import (
 )
 from gateway.records.grants import Grant, GrantKind, WalletState
 from gateway.records.keys import API_KEY_KV_PREFIX, KeyLimits, KeyRecord, KeyState, SpendCapPeriod, key_kv_name
-from gateway.records.plain import dump, encode, to_object
+from gateway.records.plain import dump, encode, from_object, to_object
 from gateway.records.prices import Peak, PriceRow, Rates, Tier
 from gateway.records.usage import (
     DEAD_LETTERS_KV_PREFIX,
@@ -60,6 +60,7 @@ __all__ = [
     "dead_letters_kv_name",
     "dump",
     "encode",
+    "from_object",
     "key_kv_name",
     "to_object",
 ]

@@ -1,14 +1,16 @@
 """Records as plain JSON data."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 """The compact JSON text of plain data."""
 _PLAIN = frozenset({str, int, float, bool, type(None)})
+
+T = TypeVar("T")
 
 
 def to_object(record: Any) -> dict[str, Any]:
@@ -19,6 +21,15 @@ def to_object(record: Any) -> dict[str, Any]:
         name: value if type(value) in _PLAIN else _to_plain(value)
         for name, value in zip(names, read(record), strict=True)
     }
+
+
+def from_object(kind: type[T], values: Mapping[str, Any]) -> T:
+    """A record as ``to_object`` gave it, unchecked.
+
+    Fields that are not known here are passed over: during a deployment, the next version may have written it.
+    """
+    names: tuple[str, ...] = kind.__slots__  # type: ignore[attr-defined]
+    return kind(**{name: values[name] for name in names if name in values})
 
 
 @cache
