@@ -20,7 +20,7 @@ from control_plane.quarantine import Quarantined
 from gateway.fields import FieldError, Fields
 from gateway.money import NanoUsd
 from gateway.pricing import charge
-from gateway.records import PriceRow, UsageRecord, dump
+from gateway.records import PriceRow, UsageRecord, encode
 
 CLOCK_SKEW_MAX_MS: Final = 10 * 60 * 1000
 
@@ -100,7 +100,7 @@ def _judge(batch: Sequence[UsageRecord | Quarantined], books: _Books) -> _Judged
         elif books.records.get(item.request_id) == item:
             judged.known.append(item.request_id)
         elif (reason := _why_not(item, books)) is not None:
-            judged.refused.append(Quarantined(request_id=item.request_id, reason=reason, record=dump(item)))
+            judged.refused.append(Quarantined(request_id=item.request_id, reason=reason, record=encode(item)))
         else:
             books.records[item.request_id] = item
             judged.booked.append(item)

@@ -26,7 +26,7 @@ from control_plane.catalogue_file import (
 )
 from control_plane.pricing import catalogue_versions, store_price_rows
 from gateway.pricing import row_in_force
-from gateway.records import Catalogue, Model, Peak, PriceRow, Provider, Target, TargetHealth, Tier, dump
+from gateway.records import Catalogue, Model, Peak, PriceRow, Provider, Target, TargetHealth, Tier, encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ async def publish(connection: AsyncConnection, loaded: LoadedCatalogue, now_ms: 
     rows = [row for _, target in loaded.targets for row in target.prices]
     await store_price_rows(connection, rows, now_ms=now_ms)
     newest, health = (await connection.execute(_newest_version())).one_or_none(), await _health(connection)
-    content = dump(loaded.at_version(0, published_at_ms=0, health=health))
+    content = encode(loaded.at_version(0, published_at_ms=0, health=health).to_json())
     content_sha256 = hashlib.sha256(content.encode()).hexdigest()
     if newest is not None and newest.content_sha256 == content_sha256:
         return loaded.at_version(newest.version, published_at_ms=newest.published_at_ms, health=health)

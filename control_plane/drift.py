@@ -176,7 +176,7 @@ async def _read_kv(kv: KeyValueReader) -> dict[str, str]:
 def _different(expected: Mapping[str, KeyRecord | Catalogue], found: Mapping[str, str]) -> Iterable[Different]:
     for name in sorted(expected.keys() & found.keys()):
         record, content = expected[name], _json(found[name])
-        if content != json.loads(records.dump(record)):
+        if content != json.loads(records.encode(record.to_json())):
             version = content.get("version") if isinstance(content, dict) else None
             yield Different(
                 name=name,

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from control_plane.append_only import keep_append_only
 from control_plane.store import Int64, table
 from gateway.fields import Fields
-from gateway.records import PriceRow, dump
+from gateway.records import PriceRow, encode
 
 price_rows = table(
     "price_rows",
@@ -37,7 +37,9 @@ async def store_price_rows(connection: AsyncConnection, rows: Iterable[PriceRow]
     known = await price_rows_by_id(connection, by_id)
     if changed := [id_ for id_, row in known.items() if row != by_id[id_]]:
         raise PriceRowConflict(", ".join(changed))
-    new = [{"id": id_, "content": dump(row), "stored_at_ms": now_ms} for id_, row in by_id.items() if id_ not in known]
+    new = [
+        {"id": id_, "content": encode(row), "stored_at_ms": now_ms} for id_, row in by_id.items() if id_ not in known
+    ]
     if new:
         await connection.execute(insert(price_rows), new)
 

@@ -23,7 +23,7 @@ async def enqueue_catalogue(connection: AsyncConnection, catalogue: Catalogue) -
 
 async def enqueue_grant(connection: AsyncConnection, account_id: str, grant: Grant) -> int:
     """Give a grant to the account's Wallet, once, however often it is delivered."""
-    payload = records.dump(grant)
+    payload = records.encode(grant)
     return await outbox.append(connection, target="wallet", kind="grant", subject=account_id, payload=payload)
 
 
@@ -33,5 +33,5 @@ async def enqueue_revocation(connection: AsyncConnection, account_id: str, key_i
 
 
 async def _enqueue_record(connection: AsyncConnection, name: str, record: KeyRecord | Catalogue) -> int:
-    payload, version = records.dump(record), record.version
+    payload, version = records.encode(record.to_json()), record.version
     return await outbox.append(connection, target="kv", kind="record", subject=name, payload=payload, version=version)

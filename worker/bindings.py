@@ -2,10 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+import os
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
-import js
 from js import Promise, clearTimeout, setTimeout
 from pyodide.ffi import JsException, JsProxy, jsnull
 from workers import import_from_javascript
@@ -19,6 +19,7 @@ from gateway.key_pool import KeyPool
 from gateway.ports import PlatformError, UpstreamCall, UpstreamReply
 from gateway.records import CATALOGUE_KV_KEY, Catalogue, KeyRecord, key_kv_name
 from gateway.settlements import Settlements
+from gateway.wallet_messages import UsageMessage
 from relays import LatePipe
 from webapi import now_ms
 
@@ -63,7 +64,7 @@ class Lifetime:
         self._works = 0
         ctx.waitUntil(self._ended.promise)
 
-    def run(self, work: Awaitable[T]) -> Awaitable[T]:
+    def run(self, work: Awaitable[T]) -> Coroutine[Any, Any, T]:
         """``work`` as a part of the invocation, from now on, though it begins when it is awaited."""
         self._works += 1
         return self._run(work)
@@ -124,12 +125,12 @@ class EdgePorts:
     now_ms = staticmethod(now_ms)
 
     def new_id(self) -> str:
-        return str(js.crypto.randomUUID()).replace("-", "")
+        return os.urandom(16).hex()
 
     def background(self, work: Awaitable[None]) -> None:
         if self._lifetime is None:
             raise RuntimeError("only a request has work behind it")
-        task = asyncio.ensure_future(self._lifetime.run(work))
+        task = asyncio.get_event_loop().create_task(self._lifetime.run(work))
         _BACKGROUND.add(task)
         task.add_done_callback(_background_done)
 
@@ -226,9 +227,8 @@ class SqlStore:
         return [[None if value is jsnull else value for value in row] for row in rows]
 
 
-async def send_usage(records: Sequence[str]) -> None:
-    """One message with these records, each a JSON text."""
-    await ENV.USAGE.send(f"[{','.join(records)}]")
+async def send_usage(message: UsageMessage) -> None:
+    await ENV.USAGE.send(message.to_text())
 
 
 def log(event: str, **facts: str | int | None) -> None:

@@ -4,6 +4,7 @@ Each step may happen again; the control plane books a request id once."""
 
 import json
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import js
@@ -14,6 +15,7 @@ from gateway.fields import FieldError, Fields
 from gateway.ports import PlatformError
 from gateway.records import dead_letters_kv_name
 from gateway.signing import SignedCall, sign
+from gateway.wallet_messages import UsageMessage
 from webapi import now_ms, to_object
 
 POST_TIMEOUT_MS = 15_000
@@ -30,17 +32,17 @@ class NotDelivered(Exception):
 
 async def deliver(batch: Any) -> None:
     """Post the records of a batch of messages, and acknowledge them to their Wallets and to the queue."""
-    records = [record for message in batch.messages for record in json.loads(message.body)]
+    messages = [UsageMessage.from_text(message.body) for message in batch.messages]
     if str(batch.queue).endswith(DEAD_LETTER_SUFFIX):
-        await _report_dead(records)
+        await _report_dead(messages)
         batch.ackAll()
         return
     ports = EdgePorts()
     try:
-        for start in range(0, len(records), MAX_RECORDS_PER_POST):
-            await _deliver_records(records[start : start + MAX_RECORDS_PER_POST], ports)
+        for group in _posts(messages):
+            await _deliver(group, ports)
     except (NotDelivered, PlatformError) as error:
-        log("usage_not_delivered", messages=len(batch.messages), error=type(error).__name__)
+        log("usage_not_delivered", messages=len(messages), error=type(error).__name__)
         batch.retryAll(to_object({"delaySeconds": RETRY_DELAY_S}))
         return
     batch.ackAll()
@@ -56,23 +58,38 @@ async def heartbeat() -> None:
         log("heartbeat_failed", error=type(error).__name__)
 
 
-async def _report_dead(records: list[dict[str, Any]]) -> None:
+def _posts(messages: Sequence[UsageMessage]) -> Iterator[list[UsageMessage]]:
+    """The messages in groups that one call may bring."""
+    group: list[UsageMessage] = []
+    size = 0
+    for message in messages:
+        size += len(message.request_ids)
+        if group and size > MAX_RECORDS_PER_POST:
+            yield group
+            group, size = [], len(message.request_ids)
+        group.append(message)
+    if group:
+        yield group
+
+
+async def _report_dead(messages: Sequence[UsageMessage]) -> None:
     """Name the Wallets whose records the queue gave up. They still hold them; the operator may have them sent again."""
-    for account_id in sorted({record["account_id"] for record in records}):
+    for account_id in sorted({message.account_id for message in messages}):
         log("usage_dead_letters", account_id=account_id)
         await ENV.KV.put(dead_letters_kv_name(account_id), json.dumps({"at_ms": now_ms()}))
 
 
-async def _deliver_records(records: list[dict[str, Any]], ports: EdgePorts) -> None:
-    reply = await _post(USAGE_PATH, json.dumps({"records": records}, separators=(",", ":")))
+async def _deliver(messages: Sequence[UsageMessage], ports: EdgePorts) -> None:
+    records = ",".join(message.records for message in messages)
+    reply = await _post(USAGE_PATH, f'{{"records":[{records}]}}')
     try:
         taken = _taken(Fields.parse(reply, "usage reply"))
     except FieldError as error:
         raise NotDelivered from error
-    by_account = defaultdict(list)
-    for record in records:
-        if record["request_id"] in taken:
-            by_account[record["account_id"]].append(record["request_id"])
+    by_account: defaultdict[str, list[str]] = defaultdict(list)
+    for message in messages:
+        if request_ids := [request_id for request_id in message.request_ids if request_id in taken]:
+            by_account[message.account_id] += request_ids
     for account_id, request_ids in by_account.items():
         await ports.wallet(account_id, "acknowledge", json.dumps({"request_ids": request_ids}))
 

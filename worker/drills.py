@@ -3,7 +3,6 @@ a drill meets what it would meet at a provider: a status, a body that comes in t
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -26,13 +25,13 @@ class Drills:
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
-        self._asks: Counter[str] = Counter()
+        self._asks: dict[str, int] = {}
 
     def ask(self, document: Document, options: JsProxy) -> Awaitable[JsProxy]:
         """The response to a call that the runtime's fetch would get with these options."""
         name = str(document.read("model"))
-        self._asks[name] += 1
-        js.Reflect.set(options.headers, ASK_HEADER, str(self._asks[name]))
+        number = self._asks[name] = self._asks.get(name, 0) + 1
+        js.Reflect.set(options.headers, ASK_HEADER, str(number))
         return self._fetch(URL, options)
 
 

@@ -2,7 +2,8 @@
 
 Pyodide's loop gives every turn a closure, a proxy and a stack to suspend on, and every task and promise a turn more to
 count it out. Here what is ready waits in a queue, and one microtask takes all of it; tasks and futures are asyncio's
-own. Nothing of two requests mixes, because a request's microtasks are done before another one's event begins.
+own. Nothing of two requests mixes, because a request's microtasks are done before another one's event begins. What
+runs in a turn must not suspend with its stack (``run_sync``): the others would wait for it.
 """
 
 import asyncio
@@ -13,8 +14,6 @@ from typing import Any
 
 from js import queueMicrotask
 from pyodide.ffi import JsProxy, create_proxy
-
-from webapi import now_ms
 
 
 class Turn:
@@ -41,16 +40,16 @@ class Turns:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._ready: deque[Turn] = deque()
-        self._awaited_ms: int | None = None
+        self._is_running = False
         self._run_proxy: JsProxy | None = None
 
     def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> Turn:
         """As ``asyncio.AbstractEventLoop.call_soon``."""
         turn = Turn(callback, args, copy_context() if context is None else context)
         self._ready.append(turn)
-        # A microtask is lost where the platform ends a request by force, and others must not wait for it.
-        if self._awaited_ms != (at_ms := now_ms()):
-            self._await_microtask(at_ms)
+        # Each has a microtask that takes it: one may be lost, where the platform ends a request by force.
+        if not self._is_running:
+            self._await_microtask()
         return turn
 
     def create_future(self) -> asyncio.Future[Any]:
@@ -58,20 +57,19 @@ class Turns:
         return asyncio.Future(loop=self._loop)
 
     def create_task(self, work: Coroutine[Any, Any, Any], **options: Any) -> asyncio.Task[Any]:
-        """As ``asyncio.AbstractEventLoop.create_task``."""
-        return asyncio.Task(work, loop=self._loop, **options)
+        """As ``asyncio.AbstractEventLoop.create_task``, but it begins at once, not in a turn of its own."""
+        self._be_running()
+        return asyncio.Task(work, loop=self._loop, eager_start=True, **options)  # type: ignore[call-arg]
 
-    def _await_microtask(self, at_ms: int) -> None:
-        self._awaited_ms = at_ms
+    def _await_microtask(self) -> None:
         if self._run_proxy is None:  # not earlier: a memory snapshot of the Worker can keep no proxy
             self._run_proxy = create_proxy(self._run)
         queueMicrotask(self._run_proxy)
 
     def _run(self) -> None:
-        # A handler that may suspend runs in a thread state of its own, which knows of no loop.
-        if asyncio._get_running_loop() is not self._loop:
-            asyncio._set_running_loop(self._loop)
+        self._be_running()
         ready = self._ready
+        self._is_running = True
         try:
             while ready:
                 turn = ready.popleft()
@@ -80,9 +78,14 @@ class Turns:
         except Exception as error:
             self._loop.call_exception_handler({"message": "a callback of the event loop failed", "exception": error})
         finally:
-            self._awaited_ms = None
+            self._is_running = False
             if ready:
-                self._await_microtask(now_ms())
+                self._await_microtask()
+
+    def _be_running(self) -> None:
+        """A handler that may suspend runs in a thread state of its own, which knows of no loop."""
+        if asyncio._get_running_loop() is not self._loop:
+            asyncio._set_running_loop(self._loop)
 
 
 def make_lean() -> None:

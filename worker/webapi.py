@@ -86,6 +86,9 @@ class JsDocument:
             return None
         return _to_python(_get(self.value, name))
 
+    def given(self, names: Iterable[str]) -> dict[str, Any]:
+        return {name: value for name in names if (value := self.read(name)) is not None}
+
     def write(self, name: str, value: Any) -> None:
         if isinstance(value, str):
             # As JSON, because a text out of Python is made of pieces, and JSON.stringify is slow for such a text.

@@ -4,17 +4,17 @@ from dataclasses import replace
 from typing import Any, assert_never
 
 from gateway.assembling import chunks_of
-from gateway.attempt import Committed
 from gateway.causes import Cause, ProviderError, classify
 from gateway.charging import Charge, charge_for, is_whole
 from gateway.editing import StreamEditor, finish_event, usage_event
 from gateway.errors import ContentFilter, Refusal, UpstreamError, UpstreamTimeout, envelope
+from gateway.failover import Committed
 from gateway.guarding import Guard
 from gateway.holds import bound_of
 from gateway.http import EVENT_STREAM, JSON, Response, json_response
 from gateway.metering import BYTES_PER_ESTIMATED_TOKEN, completed_usage, estimated_usage, openai_usage
 from gateway.money import format_usd
-from gateway.ports import Document, Ports, Relay, StreamFacts
+from gateway.ports import Ports, Relay, StreamFacts
 from gateway.records import Usage, encode
 from gateway.replies import Assembled, Begun, Whole, cause_of_cut
 from gateway.routing import Call
@@ -25,14 +25,14 @@ STREAM_HEADERS = {"content-type": EVENT_STREAM, "cache-control": "no-cache", "x-
 
 
 def answer(call: Call, committed: Committed, ports: Ports) -> Response:
-    """The response for the caller; its settling goes on behind it. ``call.max_tokens`` is what was held for."""
+    """The response for the caller; its settling goes on behind it."""
     said = committed.answer
     match said:
         case Begun():
             response = _begun(call, committed, said, ports)
         case Whole():
             charge = _charge(call, committed, said.facts)
-            response = _document(call, committed, said.document, charge)
+            response = _document(call, committed, said, charge)
             _end_whole(call, committed, charge, ports)
         case Assembled():
             charge = _charge(call, committed, said.facts)
@@ -51,10 +51,15 @@ def _begun(call: Call, committed: Committed, begun: Begun, ports: Ports) -> Resp
     return Response(body=relay.body, headers=dict(STREAM_HEADERS))
 
 
-def _document(call: Call, committed: Committed, document: Document, charge: Charge) -> Response:
+def _document(call: Call, committed: Committed, said: Whole, charge: Charge) -> Response:
+    document = said.document
     committed.candidate.dialect.repair_answer(document)
-    for name, value in _defaults(call, committed, "chat.completion").items():
-        if document.read(name) is None:
+    defaults = _defaults(call, committed, "chat.completion")
+    given = document.given(("usage", *defaults))
+    if (usage := _usage(charge, said.facts)) != given.get("usage"):
+        document.write("usage", usage)
+    for name, value in defaults.items():
+        if name not in given:
             document.write(name, value)
     headers = {"content-type": JSON, "x-haotokai-cost-usd": format_usd(charge.cost_nano_usd)}
     return Response(body=document.as_body(), headers=headers)
@@ -71,8 +76,10 @@ def _assembled(call: Call, committed: Committed, said: Assembled, charge: Charge
         if call.include_usage:
             wire += usage_event({**fields, "object": "chat.completion.chunk"}, _usage_with_cost(charge))
         return Response(body=(wire + DONE_EVENT).decode(), headers=dict(STREAM_HEADERS))
-    usage = openai_usage(charge.usage) if said.facts.usage is None else completed_usage(said.facts.usage)
-    return json_response({**fields, "usage": usage}, headers={"x-haotokai-cost-usd": format_usd(charge.cost_nano_usd)})
+    return json_response(
+        {**fields, "usage": _usage(charge, said.facts)},
+        headers={"x-haotokai-cost-usd": format_usd(charge.cost_nano_usd)},
+    )
 
 
 def _end_whole(call: Call, committed: Committed, charge: Charge, ports: Ports) -> None:
@@ -145,6 +152,13 @@ def _cause(committed: Committed, facts: StreamFacts) -> Cause:
     return classify(ProviderError.from_object(200, facts.error), committed.candidate.dialect.rules)
 
 
+def _usage(charge: Charge, facts: StreamFacts) -> dict[str, Any]:
+    """What is charged for, and what else the provider says of it."""
+    if facts.usage is None or charge.estimated:
+        return openai_usage(charge.usage)
+    return completed_usage(facts.usage, charge.usage)
+
+
 def _usage_with_cost(charge: Charge) -> dict[str, Any]:
     return {**openai_usage(charge.usage), "cost": float(format_usd(charge.cost_nano_usd))}
 
@@ -160,7 +174,7 @@ def _charge(call: Call, committed: Committed, facts: StreamFacts) -> Charge:
 
 def _estimate(call: Call, committed: Committed, facts: StreamFacts) -> Usage:
     """The usage counted here, within the bound that was held: bytes are no exact measure of tokens."""
-    bound = bound_of(call, (committed.candidate,))
+    bound = bound_of(replace(call, max_tokens=committed.max_tokens), (committed.candidate,))
     counted = estimated_usage(
         input_tokens=-(-call.size_bytes // BYTES_PER_ESTIMATED_TOKEN), content_bytes=facts.content_bytes
     )

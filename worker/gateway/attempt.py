@@ -1,11 +1,9 @@
 """One attempt at one target: send, and read on until the answer has really begun, or say why it has not."""
 
-from dataclasses import dataclass
-
 from gateway.causes import Cause
 from gateway.http import JSON
 from gateway.ports import Document, Ports, UpstreamCall, UpstreamFailed, UpstreamReply, UpstreamSilent
-from gateway.records import Attempt, Provider
+from gateway.records import Provider
 from gateway.replies import Answer, AttemptFailed, read_beginning, read_document, read_whole, refused
 from gateway.routing import Call, Candidate, outgoing
 
@@ -15,20 +13,11 @@ SLOWEST_MS_PER_TOKEN = 100
 of them. Any longer one is streamed to us, because only a stream tells silence from work."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Committed:
-    """A target that has begun to answer, what it has said, and all that was tried before."""
-
-    candidate: Candidate
-    attempts: tuple[Attempt, ...] = ()
-    first_event_ms: int
-    answer: Answer
-
-
 async def attempt(
     call: Call, candidate: Candidate, ports: Ports, *, key: str | None, max_tokens: int | None, until_ms: int
-) -> Committed:
-    """Ask one target with one key (None: there is none); raises AttemptFailed."""
+) -> tuple[Answer, int]:
+    """Ask one target with one key (None: there is none): what it answers, and when that began, in ms. Raises
+    AttemptFailed."""
     provider = candidate.provider
     if key is None and provider.api_key_env:
         raise AttemptFailed(Cause.OUR_KEY)
@@ -89,23 +78,21 @@ async def _send(outbound: UpstreamCall, ports: Ports) -> UpstreamReply:
         raise AttemptFailed(Cause.CONNECT) from error
 
 
-async def _read_document(reply: UpstreamReply, candidate: Candidate, ports: Ports) -> Committed:
+async def _read_document(reply: UpstreamReply, candidate: Candidate, ports: Ports) -> tuple[Answer, int]:
     if reply.status != 200:
         raise await refused(reply, candidate)
-    answer = await read_document(reply, candidate)
-    return Committed(candidate=candidate, first_event_ms=ports.now_ms(), answer=answer)
+    return await read_document(reply, candidate), ports.now_ms()
 
 
 async def _read_stream(
     reply: UpstreamReply, call: Call, candidate: Candidate, ports: Ports, *, until_ms: int
-) -> Committed:
+) -> tuple[Answer, int]:
     """To the commit point: the first content, or the end of an answer that is wanted whole."""
     if reply.status != 200 or (not call.stream and _is_json(reply)):
         return await _read_document(reply, candidate, ports)
     begun = await read_beginning(reply, candidate, ports, until_ms=until_ms)
     first_event_ms = ports.now_ms()
-    answer = begun if call.stream and not call.whole else await read_whole(begun, candidate)
-    return Committed(candidate=candidate, first_event_ms=first_event_ms, answer=answer)
+    return (begun if call.stream and not call.whole else await read_whole(begun, candidate)), first_event_ms
 
 
 def _is_json(reply: UpstreamReply) -> bool:

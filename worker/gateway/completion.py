@@ -3,8 +3,6 @@
 Authenticate, read, admit, resolve, hold, forward to the commit point, pass the answer on, settle what it cost.
 """
 
-from dataclasses import replace
-
 from gateway.answering import answer
 from gateway.auth import admit, authenticate
 from gateway.charging import FAILED
@@ -60,7 +58,7 @@ async def _respond(call: Call, grip: Grip, ports: Ports, attempts: list[Attempt]
             await settle(call, FAILED, ports, attempts=attempts, lingers=False)
             is_settled = True
             raise _traced(failed.refusal, attempts) from failed
-        response = answer(replace(call, max_tokens=grip.max_tokens), committed, ports)
+        response = answer(call, committed, ports)
     except BaseException:  # a fault of ours, or the call is given up
         if not is_settled:
             ports.background(settle(call, FAILED, ports, attempts=attempts))

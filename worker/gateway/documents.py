@@ -5,11 +5,12 @@ Which engine a document is held by depends on its size alone, so its numbers are
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from gateway.fields import is_unicode
 from gateway.ports import NotJson
+from gateway.records import encode_ascii
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 _EXACT_DIGITS = 15
@@ -30,6 +31,10 @@ class PlainDocument:
     def read(self, name: str) -> Any:
         value = self.values.get(name)
         return value if type(value) in _SCALARS else _copy(value)
+
+    def given(self, names: Iterable[str]) -> dict[str, Any]:
+        values = self.values
+        return {name: _copy(value) for name in names if (value := values.get(name)) is not None}
 
     def write(self, name: str, value: Any) -> None:
         self.values[name] = _copy(value)
@@ -55,7 +60,7 @@ class PlainDocument:
             text = _encode(self.values)
         except ValueError:
             text = _encode(_finite(self.values))
-        return text if text.isascii() or is_unicode(text) else _encode_escaped(_finite(self.values))
+        return text if text.isascii() or is_unicode(text) else encode_ascii(_finite(self.values))
 
 
 def parse_document(text: str) -> PlainDocument:
@@ -102,4 +107,3 @@ def _refuse(constant: str) -> NoReturn:
 
 _DECODER = json.JSONDecoder(parse_int=_integer, parse_float=_number, parse_constant=_refuse)
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
-_encode_escaped = json.JSONEncoder(separators=(",", ":")).encode

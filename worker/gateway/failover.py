@@ -5,18 +5,29 @@ all count as failures, and the next target is asked.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import assert_never
 
-from gateway.attempt import Committed, attempt
+from gateway.attempt import attempt
 from gateway.errors import Refusal
 from gateway.judging import Decision, GiveUp, TryAgain, TryLarger, TryNext, TryNextKey, judge, refusal_for
 from gateway.ports import Ports
 from gateway.records import Attempt
-from gateway.replies import AttemptFailed
+from gateway.replies import Answer, AttemptFailed
 from gateway.routing import Call, Candidate, deadline_ms
 
 MAX_ATTEMPTS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """A target that has begun to answer, what it has said, how it was asked, and all that was tried up to it."""
+
+    candidate: Candidate
+    attempts: tuple[Attempt, ...]
+    max_tokens: int | None
+    first_event_ms: int
+    answer: Answer
 
 
 class AllFailed(Exception):
@@ -38,7 +49,7 @@ async def forward(
         candidate = left.pop(0)
         committed = await search.ask(candidate, is_last=not left)
         if committed is not None:
-            return replace(committed, attempts=tuple(attempts))
+            return committed
         left = [other for other in left if other.context_length > search.least_context]
     raise AllFailed(refusal_for(search.failures))
 
@@ -94,7 +105,7 @@ class _Search:
     async def _attempt(self, candidate: Candidate, key: str | None) -> Committed | AttemptFailed:
         started_ms = self._ports.now_ms()
         try:
-            committed = await attempt(
+            answer, first_event_ms = await attempt(
                 self._call, candidate, self._ports, key=key, max_tokens=self._max_tokens, until_ms=self._until_ms
             )
         except AttemptFailed as failed:
@@ -102,7 +113,13 @@ class _Search:
             self._note(candidate, failed.cause, failed.status, started_ms)
             return failed
         self._note(candidate, "ok", 200, started_ms)
-        return committed
+        return Committed(
+            candidate=candidate,
+            attempts=tuple(self._attempts),
+            max_tokens=self._max_tokens,
+            first_event_ms=first_event_ms,
+            answer=answer,
+        )
 
     def _note(self, candidate: Candidate, outcome: str, status: int, started_ms: int) -> None:
         self._attempts.append(

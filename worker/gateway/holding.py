@@ -17,7 +17,7 @@ from gateway.errors import (
 from gateway.holds import MODEST_OUTPUT_TOKENS, Bound, affordable, bound_of, least_case, worst_case
 from gateway.money import NanoUsd, format_usd
 from gateway.ports import PlatformError, Ports
-from gateway.records import dump
+from gateway.records import encode
 from gateway.routing import BYTES_PER_TYPICAL_TOKEN, Call, Candidate, deadline_ms
 from gateway.wallet_messages import HoldReply, HoldRequest, RateState
 
@@ -40,7 +40,7 @@ async def take_hold(call: Call, candidates: Sequence[Candidate], ports: Ports) -
     bound = bound_of(call, candidates)
     request = _hold_request(call, candidates, bound)
     try:
-        text = await ports.wallet(call.key.account_id, "hold", dump(request))
+        text = await ports.wallet(call.key.account_id, "hold", encode(request))
     except PlatformError as error:
         raise ServiceUnavailable("The wallet does not answer right now; nothing was spent.") from error
     reply = HoldReply.from_json(json.loads(text))

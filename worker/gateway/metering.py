@@ -78,10 +78,8 @@ class StreamMeter:
 
 def usage_object(chunk: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """A chunk's or an answer's usage: at the top, or inside a choice (Moonshot)."""
-    if isinstance(usage := chunk.get("usage"), dict) and usage:
-        return usage
-    for choice in _objects(chunk.get("choices")):
-        if isinstance(usage := choice.get("usage"), dict) and usage:
+    for holder in (chunk, *_objects(chunk.get("choices"))):
+        if isinstance(usage := holder.get("usage"), dict) and usage:
             return usage
     return None
 
@@ -141,11 +139,9 @@ def openai_usage(usage: Usage) -> dict[str, Any]:
     }
 
 
-def completed_usage(raw: Mapping[str, Any]) -> dict[str, Any]:
+def completed_usage(raw: Mapping[str, Any], usage: Usage) -> dict[str, Any]:
     """A provider's usage with every count also where OpenAI's clients look for it; what else it says stays."""
     completed = {**raw}
-    if (usage := usage_of(raw)) is None:
-        return completed
     for name, value in openai_usage(usage).items():
         given = raw.get(name)
         if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Make what a provider answers what OpenAI's clients expect: finish reasons, roles, tool calls, usage.
+"""Make what a provider answers what OpenAI's clients expect: finish reasons, roles, tool calls.
 
 A whole answer is repaired at once; of a stream, a StreamRepair remembers what has been said.
 """
@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 from gateway.causes import FAILED_FINISHES
-from gateway.metering import completed_usage, usage_object
 from gateway.ports import Document
 
 OPENAI_FINISHES = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
@@ -38,14 +37,9 @@ def calls_of(said: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def repair_answer(answer: Document) -> None:
-    """Repair a whole answer, in place."""
-    choices = answer.items("choices")
-    for index, choice in enumerate(choices):
+    """Repair a whole answer but for its usage, in place."""
+    for index, choice in enumerate(answer.items("choices")):
         _repair_choice(choice, index)
-    given = answer.read("usage")
-    raw = usage_object({"usage": given, "choices": [{"usage": choice.read("usage")} for choice in choices]})
-    if raw is not None and (usage := completed_usage(raw)) != given:
-        answer.write("usage", usage)
     if answer.read("object") != "chat.completion":
         answer.write("object", "chat.completion")
 

@@ -105,10 +105,11 @@ def cause_of_cut(facts: StreamFacts) -> Cause:
 
 def _document_facts(document: Document) -> StreamFacts:
     choices = document.items("choices")
-    body = {name: document.read(name) for name in ("error", "code", "message", "msg", "usage")}
-    error = None if choices and not body["error"] else error_object(body)
-    usage = usage_object({"usage": body["usage"], "choices": [{"usage": choice.read("usage")} for choice in choices]})
-    content_bytes = _content_bytes(choices) if usage is None else 0
+    body = document.given(("error", "code", "message", "msg", "usage"))
+    error = None if choices and not body.get("error") else error_object(body)
+    usage = usage_object({"usage": body.get("usage"), "choices": [choice.given(("usage",)) for choice in choices]})
+    is_counted = usage is not None and type(usage.get("prompt_tokens")) is int
+    content_bytes = 0 if is_counted else _content_bytes(choices)
     reasons = (choice.read("finish_reason") for choice in choices)
     reason = next((reason for reason in reasons if isinstance(reason, str)), None)
     return StreamFacts(usage=usage, finish_reason=reason, done=True, error=error, content_bytes=content_bytes)

@@ -4,8 +4,7 @@ Requests do not share their connections, so the one that makes the call tells th
 Where that word does not come, because the request was ended, each settles for itself: the Wallet settles a hold once.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,6 +37,23 @@ class Rider:
     word: Word
 
 
+class Riders:
+    """Those whom a call takes along: a block around the call, which has their lines. They are settled when it ends
+    well."""
+
+    __slots__ = ("_riders",)
+
+    def __init__(self, riders: Sequence[Rider]) -> None:
+        self._riders = riders
+
+    def __enter__(self) -> list[str]:
+        return [rider.line for rider in self._riders]
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for rider in self._riders:
+            rider.word.tell(kind is None)
+
+
 class Settlements:
     """The settlements of one isolate that wait for a call to their Wallet."""
 
@@ -51,20 +67,13 @@ class Settlements:
             with self.riders(account_id) as others:
                 await call([line, *others])
 
-    @contextmanager
-    def riders(self, account_id: str) -> Iterator[list[str]]:
-        """The lines that wait for a call to this Wallet; they are settled when the block ends well."""
+    def riders(self, account_id: str) -> Riders:
+        """Whoever waits for a call to this Wallet."""
         waiting = self._waiting.pop(account_id, [])
         taken, left = waiting[:MAX_RIDERS], waiting[MAX_RIDERS:]
         if left:
             self._waiting[account_id] = left
-        settled = False
-        try:
-            yield [rider.line for rider in taken]
-            settled = True
-        finally:
-            for rider in taken:
-                rider.word.tell(settled)
+        return Riders(taken)
 
     async def _is_taken_along(self, account_id: str, line: str) -> bool:
         rider = Rider(line=line, word=self._new_word())

@@ -1,13 +1,12 @@
 """Settle a request: its record to the Wallet, once, off the path of the answer; and the trace that the caller sees."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from gateway.causes import Cause
 from gateway.charging import Charge
 from gateway.ports import PlatformError, Ports
-from gateway.records import Attempt, UsageRecord
+from gateway.records import Attempt, UsageRecord, encode_ascii
 from gateway.routing import Call, Candidate
 from gateway.wallet_messages import Settlement
 
@@ -44,7 +43,7 @@ async def settle(
         first_event_ms=None if first_event_ms is None else first_event_ms - call.started_at_ms,
         total_ms=ports.now_ms() - call.started_at_ms,
     )
-    line = Settlement.of(record).to_line()
+    line = Settlement.of(record, is_rated=call.key.limits.has_rate).to_line()
     for _ in range(SETTLE_TRIES):
         try:
             await ports.settle(call.key.account_id, line, lingers=lingers)
@@ -56,7 +55,7 @@ async def settle(
 
 def trace(attempts: Sequence[Attempt], candidate: Candidate | None) -> dict[str, str]:
     """The headers that say what was tried, and who answered."""
-    headers = {"x-haotokai-attempts": json.dumps(public_attempts(attempts), separators=(",", ":"))}
+    headers = {"x-haotokai-attempts": encode_ascii(public_attempts(attempts))}
     if candidate is not None:
         headers["x-haotokai-provider"] = candidate.provider.name
         headers["x-haotokai-model"] = candidate.model.id

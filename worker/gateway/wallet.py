@@ -21,6 +21,7 @@ MODEST_SHARE = 4
 """The part of what is available that one call may take which names no bound of its output."""
 NONCES_KEPT_MS = 660_000
 IDEMPOTENCY_KEPT_MS = 24 * 3_600_000
+DAY_MS = 24 * 3_600_000
 RESEND_AFTER_MS = 60_000
 BATCH_RECORDS = 50
 
@@ -73,7 +74,8 @@ def settle(store: Store, settlement: Settlement, *, now_ms: int) -> bool:
         return False
     _spend(store, key_id, cost, now_ms)
     store.execute("INSERT INTO outbox VALUES (?, ?, ?)", request_id, settlement.record, now_ms)
-    store.execute("UPDATE recent SET tokens = ? WHERE request_id = ?", settlement.tokens, request_id)
+    if settlement.tokens is not None:
+        store.execute("UPDATE recent SET tokens = ? WHERE request_id = ?", settlement.tokens, request_id)
     idempotency_key = rows[0][0]
     # One whose worker died was not answered, so it may be asked again, as one that failed.
     if idempotency_key is not None and settlement.is_answered:
@@ -130,16 +132,17 @@ def release_expired(store: Store, *, now_ms: int) -> int:
     return len(rows)
 
 
-def due_records(store: Store, *, now_ms: int) -> list[str]:
-    """The next records to send, as JSON texts; each comes again after a while unless it is acknowledged."""
+def due_records(store: Store, *, now_ms: int) -> dict[str, str]:
+    """The next records to send, as JSON texts by their request ids; each comes again after a while unless it is
+    acknowledged."""
     rows = store.query(
         """UPDATE outbox SET due_ms = ? WHERE request_id IN (SELECT request_id FROM outbox WHERE due_ms <= ?
-           ORDER BY due_ms LIMIT ?) RETURNING record""",
+           ORDER BY due_ms LIMIT ?) RETURNING request_id, record""",
         now_ms + RESEND_AFTER_MS,
         now_ms,
         BATCH_RECORDS,
     )
-    return [record for (record,) in rows]
+    return {row[0]: row[1] for row in rows}
 
 
 def acknowledge(store: Store, request_ids: Sequence[str]) -> None:
@@ -194,8 +197,7 @@ def _place(store: Store, request: HoldRequest, granted: NanoUsd) -> None:
         request.expires_ms,
         request.idempotency_key,
     )
-    limits = request.limits
-    if limits.requests_per_minute is not None or limits.tokens_per_minute is not None:
+    if request.limits.has_rate:
         store.execute(
             "INSERT INTO recent VALUES (?, ?, ?, ?)", request.request_id, request.key_id, request.now_ms, request.tokens
         )
@@ -237,7 +239,7 @@ def _too_fast(limit: str, rate: RateState, requests: RateState | None, tokens: R
 
 def _rates(store: Store, key_id: str, limits: KeyLimits, now_ms: int) -> tuple[RateState | None, RateState | None]:
     """The key's two rates over the last minute, a sliding window; None where there is no such limit."""
-    if limits.requests_per_minute is None and limits.tokens_per_minute is None:
+    if not limits.has_rate:
         return None, None
     count, tokens, oldest = store.query(
         "SELECT COUNT(*), COALESCE(SUM(tokens), 0), MIN(at_ms) FROM recent WHERE key_id = ? AND at_ms > ?",
@@ -279,12 +281,12 @@ def _spend(store: Store, key_id: str, cost: NanoUsd, now_ms: int) -> None:
 
 def _period_start_ms(period: SpendCapPeriod, now_ms: int) -> int:
     """When the day or the month began, in UTC; the total began at 0."""
-    today = datetime.fromtimestamp(now_ms / 1000, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    today_ms = now_ms - now_ms % DAY_MS
     match period:
         case "day":
-            return int(today.timestamp()) * 1000
+            return today_ms
         case "month":
-            return int(today.replace(day=1).timestamp()) * 1000
+            return today_ms - (datetime.fromtimestamp(today_ms / 1000, UTC).day - 1) * DAY_MS
         case "total":
             return 0
         case _:

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from gateway import wallet
 from gateway.fields import FieldError, Fields
-from gateway.records import Grant, SpendCapPeriod, dump
+from gateway.records import Grant, SpendCapPeriod, encode
 from gateway.wallet_messages import HoldRequest, Settlement
 from gateway.wallet_tables import Store
 
@@ -50,7 +50,7 @@ def _nothing(store: Store, fields: Fields, account_id: str, now_ms: int) -> Repl
 def _hold(store: Store, fields: Fields, account_id: str, now_ms: int) -> Reply:
     del account_id, now_ms
     request = HoldRequest.from_json(fields.values)
-    return Reply(text=dump(wallet.hold(store, request)), due_ms=request.expires_ms)
+    return Reply(text=encode(wallet.hold(store, request)), due_ms=request.expires_ms)
 
 
 def _acknowledge(store: Store, fields: Fields, account_id: str, now_ms: int) -> Reply:

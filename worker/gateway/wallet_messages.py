@@ -1,8 +1,8 @@
-"""What passes between a request and its Wallet, as texts. Both ends are this Worker, so nothing is checked again; but
+"""What passes to a Wallet and from it, as texts. Both ends are this Worker, so nothing is checked again; but
 during a deployment they may be of two versions, so what is new to one end is passed over.
 
 A hold is asked for and answered in JSON. What a request used is one line: what the Wallet looks at, and behind it the
-usage record, which it keeps as it came.
+usage record, which it keeps as it came. So it goes on to the control plane: nobody on the way looks into a record.
 """
 
 import json
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gateway.money import NOTHING, NanoUsd
-from gateway.records import KeyLimits, UsageRecord, UsageState, dump, encode, from_object, to_object
+from gateway.records import KeyLimits, UsageRecord, UsageState, encode, from_object
 
 RefusalReason = Literal[
     "insufficient_balance", "spend_cap_reached", "rate_limit_exceeded", "key_revoked", "duplicate_request"
@@ -41,9 +41,6 @@ class HoldRequest:
     now_ms: int
     expires_ms: int
 
-    def to_json(self) -> dict[str, Any]:
-        return to_object(self)
-
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "HoldRequest":
         return from_object(cls, {**values, "limits": from_object(KeyLimits, values["limits"])})
@@ -72,9 +69,6 @@ class HoldReply:
     first_request_id: str | None = None
     first_cost_nano_usd: NanoUsd | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        return to_object(self)
-
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "HoldReply":
         given = {name: values.get(name) for name in ("requests", "tokens")}
@@ -85,24 +79,24 @@ class HoldReply:
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """What a request used: of its record what the Wallet looks at, and all of it as a JSON text, for the control plane,
-    which books it."""
+    which books it. ``tokens`` are None where no limit of the key counts them."""
 
     request_id: str
     key_id: str
     cost_nano_usd: NanoUsd
-    tokens: int
+    tokens: int | None
     is_answered: bool
     record: str
 
     @classmethod
-    def of(cls, record: UsageRecord) -> "Settlement":
+    def of(cls, record: UsageRecord, *, is_rated: bool = True) -> "Settlement":
         return cls(
             request_id=record.request_id,
             key_id=record.key_id,
             cost_nano_usd=record.cost_nano_usd,
-            tokens=record.usage.prompt_tokens + record.usage.completion_tokens,
+            tokens=record.usage.prompt_tokens + record.usage.completion_tokens if is_rated else None,
             is_answered=record.state in ANSWERED,
-            record=dump(record),
+            record=encode(record),
         )
 
     def to_line(self) -> str:
@@ -115,3 +109,21 @@ class Settlement:
         head, _, record = line.partition(BEFORE_RECORD)
         request_id, key_id, cost, tokens, is_answered, *_ = json.loads(head)
         return cls(request_id, key_id, cost, tokens, is_answered, record)
+
+
+@dataclass(frozen=True, slots=True)
+class UsageMessage:
+    """Usage on its way from one Wallet to the control plane: ``records`` are JSON texts, with commas between."""
+
+    account_id: str
+    request_ids: list[str]
+    records: str
+
+    def to_text(self) -> str:
+        return encode([self.account_id, self.request_ids]) + BEFORE_RECORD + self.records
+
+    @classmethod
+    def from_text(cls, text: str) -> "UsageMessage":
+        head, _, records = text.partition(BEFORE_RECORD)
+        account_id, request_ids, *_ = json.loads(head)
+        return cls(account_id, request_ids, records)

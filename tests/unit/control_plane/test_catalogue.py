@@ -14,7 +14,7 @@ from control_plane.store import Store
 from gateway.fields import Fields
 from gateway.money import PicoUsd
 from gateway.pricing import rates_for, row_in_force
-from gateway.records import Catalogue, Peak, Provider, Rates, Tier, dump
+from gateway.records import Catalogue, Peak, Provider, Rates, Tier, encode
 from tests.unit.control_plane.books import NOW_MS, count, open_books
 
 PROJECT_CATALOGUE = Path(__file__).parents[3] / "catalogue.toml"
@@ -434,7 +434,7 @@ def test_dashscopes_peak_for_deepseek_is_every_day(beijing: str, output_price: i
 def test_the_projects_catalogue_passes_through_kv_unchanged() -> None:
     catalogue = load_catalogue(PROJECT_CATALOGUE, {}).at_version(7, published_at_ms=NOW_MS)
 
-    assert Catalogue.from_fields(Fields.parse(dump(catalogue), "catalogue")) == catalogue
+    assert Catalogue.from_fields(Fields.parse(encode(catalogue.to_json()), "catalogue")) == catalogue
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ async def test_of_one_name_only_the_newest_version_is_written_and_all_are_done(b
 
     await bench.projector.deliver_kv()
 
-    assert bench.cloudflare.writes == [{"key:a": records.dump(record(3))}]
+    assert bench.cloudflare.writes == [{"key:a": records.encode(record(3))}]
     assert await bench.states() == ["delivered"] * 3
 
 
@@ -78,7 +78,7 @@ async def test_a_version_that_was_overtaken_is_never_written(bench: Bench) -> No
 
     await bench.projector.deliver_kv()
 
-    assert bench.cloudflare.values["key:a"] == records.dump(record(2))
+    assert bench.cloudflare.values["key:a"] == records.encode(record(2))
     assert len(bench.cloudflare.writes) == 1
     assert await bench.states() == ["delivered", "delivered"]
 
@@ -104,7 +104,7 @@ async def test_a_version_that_comes_during_a_write_is_written_after_it(bench: Be
     await bench.projector.deliver_kv()
 
     assert between == ["delivered", "pending"]
-    assert bench.cloudflare.values["key:a"] == records.dump(record(2))
+    assert bench.cloudflare.values["key:a"] == records.encode(record(2))
     assert await bench.states() == ["delivered", "delivered"]
 
 
@@ -138,7 +138,7 @@ async def test_a_newer_version_does_not_wait_for_the_retry_of_an_older_one(bench
 
     await bench.projector.deliver_kv()
 
-    assert bench.cloudflare.values["key:a"] == records.dump(record(2))
+    assert bench.cloudflare.values["key:a"] == records.encode(record(2))
     assert await bench.states() == ["delivered", "delivered"]
 
 

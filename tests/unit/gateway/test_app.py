@@ -5,6 +5,7 @@ import json
 import pytest
 
 from gateway.credentials import make_api_key
+from gateway.metering import openai_usage, usage_of
 from gateway.money import NanoUsd
 from gateway.records import KeyLimits
 from tests.unit.gateway.catalogues import API_KEY, NOW_MS, key_record, whole_answer
@@ -147,9 +148,10 @@ async def test_the_usage_that_the_caller_sees_is_the_usage_that_is_recorded() ->
     assert (record.stream, record.estimated) == (False, False)
 
 
-async def test_a_whole_answer_without_usage_is_counted() -> None:
+@pytest.mark.parametrize("usage", [None, {"total_tokens": 13}])
+async def test_a_whole_answer_without_token_counts_is_counted(usage: dict[str, int] | None) -> None:
     ports = FakePorts()
-    ports.upstream.answer("deepseek", json_reply(whole_answer("x" * 38, usage=None)))
+    ports.upstream.answer("deepseek", json_reply(whole_answer("x" * 38, usage=usage)))
 
     answer = await chat(ports)
 
@@ -157,6 +159,21 @@ async def test_a_whole_answer_without_usage_is_counted() -> None:
     assert (record.estimated, record.usage.completion_tokens) == (True, 10)
     assert record.cost_nano_usd > 0
     assert answer.headers["x-haotokai-cost-usd"] != "0.00"
+    assert answer.json()["usage"] == openai_usage(record.usage)
+
+
+async def test_usage_inside_a_choice_is_brought_to_its_place() -> None:
+    ports = FakePorts()
+    answered = whole_answer()
+    usage = answered.pop("usage")
+    answered["choices"][0]["usage"] = usage
+    ports.upstream.answer("deepseek", json_reply(answered))
+
+    answer = await chat(ports)
+
+    [record] = ports.records()
+    assert answer.json()["usage"] == usage
+    assert (record.estimated, record.usage) == (False, usage_of(usage))
 
 
 async def test_fields_that_a_provider_leaves_out_are_filled_in() -> None:

@@ -413,7 +413,7 @@ async def test_the_hold_outlasts_the_longest_attempt() -> None:
 async def test_a_key_with_rate_limits_is_told_how_it_stands() -> None:
     limits = KeyLimits(requests_per_minute=5, tokens_per_minute=10_000)
 
-    answer, _ = await ask_with(10**9, limits=limits, max_tokens=100)
+    answer, ports = await ask_with(10**9, limits=limits, max_tokens=100)
 
     size = call_of(max_tokens=100).size_bytes
     assert {name: value for name, value in answer.headers.items() if name.startswith("x-ratelimit")} == {
@@ -424,6 +424,8 @@ async def test_a_key_with_rate_limits_is_told_how_it_stands() -> None:
         "x-ratelimit-remaining-tokens": str(10_000 - size // 4 - 100),
         "x-ratelimit-reset-tokens": "60000ms",
     }
+    used = ports.records()[0].usage
+    assert ports.store().query("SELECT tokens FROM recent") == [(used.prompt_tokens + used.completion_tokens,)]
 
 
 async def test_an_estimate_of_an_answer_without_usage_never_costs_more_than_was_held() -> None:

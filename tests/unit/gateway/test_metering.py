@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.metering import (
     StreamMeter,
+    completed_usage,
     error_object,
     estimated_usage,
     openai_usage,
@@ -214,3 +215,36 @@ def test_usage_in_openai_s_form_is_read_back_unchanged() -> None:
 
     assert usage_of(openai_usage(given_usage)) == given_usage
     assert openai_usage(given_usage)["total_tokens"] == 12
+
+
+REPORTED = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}
+
+
+@pytest.mark.parametrize(
+    ("raw", "more"),
+    [
+        ({**REPORTED}, {}),
+        ({**REPORTED, "cached_tokens": 7}, {"prompt_tokens_details": {"cached_tokens": 7}}),
+        (
+            {**REPORTED, "prompt_cache_hit_tokens": 7, "prompt_cache_miss_tokens": 2},
+            {"prompt_tokens_details": {"cached_tokens": 7}},
+        ),
+        (
+            {**REPORTED, "cached_tokens": 7, "prompt_tokens_details": {"cache_write_tokens": 1}},
+            {"prompt_tokens_details": {"cache_write_tokens": 1, "cached_tokens": 7}},
+        ),
+        (
+            {**REPORTED, "cached_tokens": 7, "prompt_tokens_details": None},
+            {"prompt_tokens_details": {"cached_tokens": 7}},
+        ),
+        ({"prompt_tokens": 9, "completion_tokens": 4}, {"total_tokens": 13}),
+    ],
+)
+def test_cached_tokens_stand_where_openai_s_clients_look_for_them(raw: dict[str, Any], more: dict[str, Any]) -> None:
+    counted = usage_of(raw)
+    assert counted is not None
+
+    completed = completed_usage(raw, counted)
+
+    assert completed == {**raw, **more}
+    assert usage_of(completed) == counted

@@ -28,7 +28,7 @@ from gateway.records import (
     Usage,
     UsageRecord,
     WalletState,
-    dump,
+    encode,
     key_kv_name,
 )
 
@@ -122,7 +122,7 @@ FromFields = Callable[[Fields], Any]
 
 
 def through_json(record: Any) -> Any:
-    return type(record).from_fields(Fields.parse(dump(record), "record"))
+    return type(record).from_fields(Fields.parse(encode(record.to_json()), "record"))
 
 
 @pytest.mark.parametrize(
@@ -164,13 +164,18 @@ def test_any_text_passes_through_json_unchanged(text: str) -> None:
     assert through_json(record) == record
 
 
-def test_a_record_is_dumped_compactly_and_readably() -> None:
-    assert dump(replace(GRANT, id="流")) == '{"id":"流","kind":"credit","amount_nano_usd":1000000000}'
+def test_a_record_is_written_compactly_and_readably() -> None:
+    assert encode(replace(GRANT, id="流")) == '{"id":"流","kind":"credit","amount_nano_usd":1000000000}'
+
+
+@pytest.mark.parametrize("record", [RECORD, KEY, STATE])
+def test_a_record_is_written_with_those_in_it(record: Any) -> None:
+    assert json.loads(encode(record)) == json.loads(encode(record.to_json()))
 
 
 def changed(record: Any, path: str, value: object) -> Any:
     """The record's JSON with one thing changed; the path is a dotted one."""
-    document = json.loads(dump(record))
+    document = json.loads(encode(record.to_json()))
     *parents, last = [int(part) if part.isdecimal() else part for part in path.split(".")]
     place = document
     for part in parents:
@@ -237,7 +242,7 @@ def test_as_many_cached_tokens_as_prompt_tokens_are_possible() -> None:
 
 
 def test_fields_of_a_later_version_are_ignored() -> None:
-    document = json.loads(dump(KEY)) | {"invented_later": True}
+    document = json.loads(encode(KEY)) | {"invented_later": True}
 
     assert KeyRecord.from_fields(Fields(document, "record")) == KEY
 

@@ -1,4 +1,4 @@
-"""An answer of any provider becomes what OpenAI's clients expect: finishes, roles, tool calls, usage."""
+"""An answer of any provider becomes what OpenAI's clients expect: finishes, roles, tool calls."""
 
 from typing import Any
 
@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.documents import PlainDocument
-from gateway.metering import usage_of
 from gateway.repairs import OPENAI_FINISHES, StreamRepair, openai_finish, repair_answer
 from tests.unit.gateway.test_metering import MODEST
 
@@ -59,10 +58,9 @@ def test_an_answer_in_openai_s_form_is_not_written_to() -> None:
             raise AssertionError(name)
 
     message = {"role": "assistant", "content": "a", "refusal": None, "tool_calls": None}
-    usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
     choice = {"index": 0, "message": message, "finish_reason": "length"}
 
-    repair_answer(ReadOnly({"object": "chat.completion", "choices": [choice], "usage": usage}))
+    repair_answer(ReadOnly({"object": "chat.completion", "choices": [choice]}))
 
 
 def test_a_message_gets_its_role_and_its_content() -> None:
@@ -89,43 +87,6 @@ def test_a_tool_call_gets_an_id_a_type_and_arguments_as_a_text() -> None:
         {"id": "call_0", "type": "function", "function": {"name": "f", "arguments": '{"a": "\u4f60"}'}},
         {"id": "call_1", "type": "function", "function": {"name": "g", "arguments": "{}"}},
     ]
-
-
-COUNTS = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}
-
-
-@pytest.mark.parametrize(
-    ("raw", "more"),
-    [
-        ({**COUNTS}, {}),
-        ({**COUNTS, "cached_tokens": 7}, {"prompt_tokens_details": {"cached_tokens": 7}}),
-        (
-            {**COUNTS, "prompt_cache_hit_tokens": 7, "prompt_cache_miss_tokens": 2},
-            {"prompt_tokens_details": {"cached_tokens": 7}},
-        ),
-        (
-            {**COUNTS, "cached_tokens": 7, "prompt_tokens_details": {"cache_write_tokens": 1}},
-            {"prompt_tokens_details": {"cache_write_tokens": 1, "cached_tokens": 7}},
-        ),
-        (
-            {**COUNTS, "cached_tokens": 7, "prompt_tokens_details": None},
-            {"prompt_tokens_details": {"cached_tokens": 7}},
-        ),
-        ({"prompt_tokens": 9, "completion_tokens": 4}, {"total_tokens": 13}),
-        ({"total_tokens": 13}, {}),
-    ],
-)
-def test_cached_tokens_stand_where_openai_s_clients_look_for_them(raw: dict[str, Any], more: dict[str, Any]) -> None:
-    answer = repaired(choices=[], usage=raw)
-
-    assert answer["usage"] == {**raw, **more}
-    assert usage_of(answer["usage"]) == usage_of(raw)
-
-
-def test_usage_inside_a_choice_is_brought_to_its_place() -> None:
-    answer = repaired(choices=[{"index": 0, "message": {}, "finish_reason": "stop", "usage": COUNTS}])
-
-    assert answer["usage"] == COUNTS
 
 
 def streamed(*chunks: dict[str, Any], sees_all: bool = True) -> list[dict[str, Any]]:

@@ -427,7 +427,7 @@ def test_records_are_sent_in_batches_the_oldest_first() -> None:
     first, second = (wallet.due_records(store, now_ms=NOW_MS) for _ in range(2))
 
     assert (len(first), len(second)) == (BATCH_RECORDS, 1)
-    assert '"request_id":"r0"' in second[0]
+    assert '"request_id":"r0"' in second["r0"]
 
 
 def test_a_replay_sends_every_record_again_at_once() -> None:

@@ -260,11 +260,12 @@ class WalletMachine(RuleBasedStateMachine):
     @rule()
     def send(self) -> None:
         due = {name for name, due_ms in self.model.outbox.items() if due_ms <= self.now_ms}
-        sent: list[str] = []
+        sent: dict[str, str] = {}
         while batch := wallet.due_records(self.store, now_ms=self.now_ms):
-            sent += batch
-        assert len(sent) == len(due)
-        assert all(any(f'"request_id":"{name}"' in text for text in sent) for name in due)
+            assert not sent.keys() & batch.keys()
+            sent |= batch
+        assert sent.keys() == due
+        assert all(f'"request_id":"{name}"' in text for name, text in sent.items())
         self.model.outbox |= dict.fromkeys(due, self.now_ms + RESEND_AFTER_MS)
 
     @rule()

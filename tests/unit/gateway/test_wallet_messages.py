@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from gateway import wallet
-from gateway.records import KeyLimits, dump, to_object
+from gateway.records import KeyLimits, encode, to_object
 from gateway.wallet_calls import call
-from gateway.wallet_messages import BEFORE_RECORD, HoldReply, HoldRequest, RateState, Settlement
+from gateway.wallet_messages import BEFORE_RECORD, HoldReply, HoldRequest, RateState, Settlement, UsageMessage
 from tests.unit.gateway.catalogues import ACCOUNT, NOW_MS
 from tests.unit.gateway.shapes import usage
 from tests.unit.gateway.wallets import funded, hold, hold_request, record
@@ -19,12 +19,12 @@ RATE = RateState(limit=3, remaining=2, reset_ms=60_000)
 
 @pytest.mark.parametrize("request_", [hold_request("r1", 10), hold_request("r1", 10, modest=4, limits=LIMITS)])
 def test_a_hold_request_arrives_as_it_was(request_: HoldRequest) -> None:
-    assert HoldRequest.from_json(json.loads(dump(request_))) == request_
+    assert HoldRequest.from_json(json.loads(encode(request_))) == request_
 
 
 @pytest.mark.parametrize("reply", [HoldReply(), HoldReply(refused="key_revoked", requests=RATE, tokens=RATE)])
 def test_a_hold_reply_arrives_as_it_was(reply: HoldReply) -> None:
-    assert HoldReply.from_json(json.loads(dump(reply))) == reply
+    assert HoldReply.from_json(json.loads(encode(reply))) == reply
 
 
 @pytest.mark.parametrize("text", ["", "\t", "\n", "a\tb\r\n\tc", "\u2028\x85\x0b", '"\\t"', "\u4e2d", "\ud800"])
@@ -37,6 +37,14 @@ def test_a_settlement_is_one_line_and_arrives_as_it_was(text: str) -> None:
     assert json.loads(settlement.record)["model"] == text
 
 
+def test_usage_on_its_way_up_arrives_as_it_was() -> None:
+    records = ",".join(encode(replace(record(name, 5), model="\t\n,\u4e2d")) for name in ("r1", "r2"))
+    message = UsageMessage(ACCOUNT, ["r1", "r2"], records)
+
+    assert UsageMessage.from_text(message.to_text()) == message
+    assert [item["request_id"] for item in json.loads(f"[{message.records}]")] == message.request_ids
+
+
 def test_fields_that_the_next_version_adds_are_passed_over() -> None:
     request, reply = hold_request("r1", 10, limits=LIMITS), HoldReply(requests=RATE)
     settlement = Settlement.of(record("r1", 5))
@@ -44,9 +52,14 @@ def test_fields_that_the_next_version_adds_are_passed_over() -> None:
     line = json.dumps([*json.loads(head), "later"]) + BEFORE_RECORD + text
     limits = {**to_object(request.limits), "later": 1}
 
-    assert HoldRequest.from_json({**request.to_json(), "limits": limits, "later": 1}) == request
-    assert HoldReply.from_json({**reply.to_json(), "later": 1}) == reply
+    assert HoldRequest.from_json({**to_object(request), "limits": limits, "later": 1}) == request
+    assert HoldReply.from_json({**to_object(reply), "later": 1}) == reply
     assert Settlement.from_line(line) == settlement
+
+    message = UsageMessage(ACCOUNT, ["r1"], text)
+    head, _, text = message.to_text().partition(BEFORE_RECORD)
+    later = json.dumps([*json.loads(head), "later"]) + BEFORE_RECORD + text
+    assert UsageMessage.from_text(later) == message
 
 
 def test_a_call_settles_each_of_its_lines_and_keeps_each_record_as_it_came() -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from gateway import wallet
 from gateway.money import NanoUsd
-from gateway.records import NO_USAGE, Grant, GrantKind, KeyLimits, Usage, UsageRecord, UsageState, dump
+from gateway.records import NO_USAGE, Grant, GrantKind, KeyLimits, Usage, UsageRecord, UsageState, encode
 from gateway.wallet_calls import call
 from gateway.wallet_messages import HoldReply, HoldRequest, Settlement
 from tests.unit.gateway.catalogues import ACCOUNT, NO_LIMITS, NOW_MS
@@ -83,7 +83,7 @@ def funded(amount: int) -> MemoryStore:
 
 def hold(store: MemoryStore, request: HoldRequest) -> HoldReply:
     """By way of the Wallet's call, so that its texts are tested too."""
-    reply = call(store, "hold", dump(request), account_id=ACCOUNT, now_ms=request.now_ms)
+    reply = call(store, "hold", encode(request), account_id=ACCOUNT, now_ms=request.now_ms)
     return HoldReply.from_json(json.loads(reply.text))
 
 

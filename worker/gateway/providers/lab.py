@@ -37,7 +37,7 @@ class Lab(Dialect, ABC):
         return False
 
     def check(self, document: Document, names: frozenset[str], target: Target) -> None:
-        switches = _read_switches(document, names) or target.inject
+        switches = document.given(SWITCHES) or target.inject
         _refuse_contradiction(switches)
         thinking = self.is_thinking(target.model, switches)
         check(document, names, self.parameters(target.model, thinking=thinking), model=target.model)
@@ -53,14 +53,13 @@ class Lab(Dialect, ABC):
             raise InvalidRequest("'tools' must be a list of tools.", param="tools")
 
     def inject(self, document: Document, values: Mapping[str, Any]) -> None:
-        switched = any(document.read(name) is not None for name in SWITCHES) if values else False
+        switched = values and document.given(SWITCHES)
         for name, value in values.items():
             if document.read(name) is None and not (switched and name in SWITCHES):
                 document.write(name, value)
 
     def thinks(self, document: Document) -> bool:
-        model = document.read("model")
-        return self.is_thinking(model, {name: value for name in SWITCHES if (value := document.read(name)) is not None})
+        return self.is_thinking(document.read("model"), document.given(SWITCHES))
 
     def prepare(self, document: Document) -> None:
         self.rename(document)
@@ -81,7 +80,7 @@ class Lab(Dialect, ABC):
 def type_of(switches: Switches) -> Any:
     """The type of a switch ``thinking``."""
     switch = switches.get("thinking")
-    return switch.get("type") if isinstance(switch, Mapping) else None
+    return switch.get("type") if isinstance(switch, dict) else None
 
 
 def switch_off_by_effort(document: Document, *words: str) -> None:
@@ -89,11 +88,6 @@ def switch_off_by_effort(document: Document, *words: str) -> None:
     if document.read("reasoning_effort") in words:
         document.remove("reasoning_effort")
         document.write("thinking", {"type": "disabled"})
-
-
-def _read_switches(document: Document, names: frozenset[str]) -> Switches:
-    asked = {name: document.read(name) for name in SWITCHES if name in names}
-    return {name: value for name, value in asked.items() if value is not None}
 
 
 def _refuse_contradiction(switches: Switches) -> None:

@@ -28,6 +28,11 @@ class KeyLimits:
     spend_cap_nano_usd: NanoUsd | None = None
     spend_cap_period: SpendCapPeriod = "total"
 
+    @property
+    def has_rate(self) -> bool:
+        """Whether something is counted per minute."""
+        return self.requests_per_minute is not None or self.tokens_per_minute is not None
+
     @classmethod
     def from_fields(cls, fields: Fields) -> "KeyLimits":
         cap = fields.optional(fields.integer, "spend_cap_nano_usd")

@@ -6,8 +6,6 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, TypeVar
 
-encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-"""The compact JSON text of plain data."""
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 T = TypeVar("T")
@@ -45,6 +43,13 @@ def _to_plain(value: Any) -> Any:
     return to_object(value) if hasattr(type(value), "__slots__") else value
 
 
-def dump(record: Any) -> str:
-    """The compact JSON text of a record."""
-    return encode(record.to_json())
+def _fields(record: Any) -> dict[str, Any]:
+    """A record's own fields; the records in them are as they are."""
+    names, read = _reader(record.__class__)
+    return dict(zip(names, read(record), strict=True))
+
+
+encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=_fields).encode
+"""The compact JSON text of plain data and records."""
+encode_ascii = json.JSONEncoder(separators=(",", ":")).encode
+"""The same in ASCII alone, of plain data."""
