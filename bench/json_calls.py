@@ -10,6 +10,8 @@ from bench.results import ROUNDS, Rounds, Section, Target, round_by_round
 NAME = "json"
 PEERS = (UPSTREAM, PASS_THROUGH, METERING, GATEWAY, LITELLM, PORTKEY, REWRITING)
 LARGE_BYTES = 2**20
+ROUNDS_OF_SMALL = 6
+"""Each is short, and what the machine does beside them is a tenth of what they take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +25,7 @@ class Case:
     rounds: int = 1
 
 
-SMALL = Case(name="json 1 KB, 10 at once", size_bytes=1024, connections=10, rounds=ROUNDS)
+SMALL = Case(name="json 1 KB, 10 at once", size_bytes=1024, connections=10, rounds=ROUNDS_OF_SMALL)
 LARGE = Case(name="json 1 MB, 10 at once", size_bytes=LARGE_BYTES, connections=10, rounds=ROUNDS)
 # The gateway asks for an answer that may be long as a stream of 200 events, and puts it together.
 ASSEMBLED = Case(name="json 1 KB, 10 at once, assembled", size_bytes=1024, connections=10, max_tokens=1024)

@@ -20,7 +20,7 @@ C = TypeVar("C", bound=HasRounds)
 
 def round_by_round(cases: Sequence[C]) -> Iterator[C]:
     """Each case as often as it has rounds, and all that have one more in each round."""
-    for number in range(ROUNDS):
+    for number in range(max(case.rounds for case in cases)):
         yield from (case for case in cases if number < case.rounds)
 
 
