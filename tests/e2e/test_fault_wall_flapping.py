@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.e2e.fault_server import Exchange
+from tests.e2e.fault_server import Act, Exchange
 from tests.e2e.faults import sound, status, text_of, usage_of
 from tests.e2e.wall import Answer, Wall, cost_nano_usd
 
@@ -29,15 +29,20 @@ async def slow(exchange: Exchange) -> None:
     await sound(exchange)
 
 
-async def flap(exchange: Exchange) -> None:
-    is_good = int(asyncio.get_running_loop().time() / TURN_S) % 2 == 0
-    await (slow if is_good else BROKEN)(exchange)
+def flap_from(began_s: float) -> Act:
+    """Good at first, so that what follows does not hang on when the test began."""
+
+    async def flap(exchange: Exchange) -> None:
+        is_good = int((asyncio.get_running_loop().time() - began_s) / TURN_S) % 2 == 0
+        await (slow if is_good else BROKEN)(exchange)
+
+    return flap
 
 
 @pytest.fixture(scope="module")
 def flapping(wall: Wall) -> tuple[str, list[Answer]]:
     """A minute of calls, a stream and a whole answer at a time."""
-    model, until_s = wall.take(first=[flap], second=[slow]), time.monotonic() + MINUTE_S
+    model, until_s = wall.take(first=[flap_from(time.monotonic())], second=[slow]), time.monotonic() + MINUTE_S
     answers: list[Answer] = []
     with ThreadPoolExecutor(2) as pool:
         while time.monotonic() < until_s:
