@@ -32,6 +32,9 @@ class NotDelivered(Exception):
 
 async def deliver(batch: Any) -> None:
     """Post the records of a batch of messages, and acknowledge them to their Wallets and to the queue."""
+    # Behind the SDK's wrapper, which refers to itself: it would keep all its messages until Python's garbage collector
+    # runs, for which nothing else here gives a reason.
+    batch = getattr(batch, "_binding", batch)
     messages = [UsageMessage.from_text(message.body) for message in batch.messages]
     if str(batch.queue).endswith(DEAD_LETTER_SUFFIX):
         await _report_dead(messages)
