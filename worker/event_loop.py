@@ -2,8 +2,7 @@
 
 Pyodide's loop gives every turn a closure, a proxy and a stack to suspend on, and every task and promise a turn more to
 count it out. Here what is ready waits in a queue, and one microtask takes all of it; tasks and futures are asyncio's
-own. Nothing of two requests mixes, because a request's microtasks are done before another one's event begins. What
-runs in a turn must not suspend with its stack (``run_sync``): the others would wait for it.
+own. Nothing of two requests mixes, because a request's microtasks are done before another one's event begins.
 """
 
 import asyncio
@@ -14,6 +13,8 @@ from typing import Any
 
 from js import queueMicrotask
 from pyodide.ffi import JsProxy, create_proxy
+
+from webapi import now_ms
 
 
 class Turn:
@@ -40,15 +41,16 @@ class Turns:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._ready: deque[Turn] = deque()
-        self._is_running = False
+        self._running_ms: int | None = None
         self._run_proxy: JsProxy | None = None
 
     def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> Turn:
         """As ``asyncio.AbstractEventLoop.call_soon``."""
         turn = Turn(callback, args, copy_context() if context is None else context)
         self._ready.append(turn)
-        # Each has a microtask that takes it: one may be lost, where the platform ends a request by force.
-        if not self._is_running:
+        # Where the platform ends a request by force, its microtask is lost, or its run is never over. So nobody waits
+        # for another's microtask, nor for a run that began at another time.
+        if self._running_ms is None or self._running_ms != now_ms():
             self._await_microtask()
         return turn
 
@@ -69,7 +71,7 @@ class Turns:
     def _run(self) -> None:
         self._be_running()
         ready = self._ready
-        self._is_running = True
+        self._running_ms = now_ms()
         try:
             while ready:
                 turn = ready.popleft()
@@ -78,7 +80,7 @@ class Turns:
         except Exception as error:
             self._loop.call_exception_handler({"message": "a callback of the event loop failed", "exception": error})
         finally:
-            self._is_running = False
+            self._running_ms = None
             if ready:
                 self._await_microtask()
 
