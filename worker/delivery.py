@@ -35,7 +35,7 @@ async def deliver(batch: Any) -> None:
     # Behind the SDK's wrapper, which refers to itself: it would keep all its messages until Python's garbage collector
     # runs, for which nothing else here gives a reason.
     batch = getattr(batch, "_binding", batch)
-    messages = [UsageMessage.from_text(message.body) for message in batch.messages]
+    messages = UsageMessage.read_all(message.body for message in batch.messages)
     if str(batch.queue).endswith(DEAD_LETTER_SUFFIX):
         await _report_dead(messages)
         batch.ackAll()

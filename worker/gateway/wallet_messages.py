@@ -6,7 +6,7 @@ usage record, which it keeps as it came. So it goes on to the control plane: nob
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -121,6 +121,11 @@ class UsageMessage:
 
     def to_text(self) -> str:
         return encode([self.account_id, self.request_ids]) + BEFORE_RECORD + self.records
+
+    @classmethod
+    def read_all(cls, texts: Iterable[str]) -> "list[UsageMessage]":
+        """What messages say, but for those of an earlier version: their Wallets send their records again."""
+        return [cls.from_text(text) for text in texts if BEFORE_RECORD in text]
 
     @classmethod
     def from_text(cls, text: str) -> "UsageMessage":

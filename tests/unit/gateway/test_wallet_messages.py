@@ -45,6 +45,13 @@ def test_usage_on_its_way_up_arrives_as_it_was() -> None:
     assert [item["request_id"] for item in json.loads(f"[{message.records}]")] == message.request_ids
 
 
+def test_a_message_as_it_was_before_it_had_a_head_is_passed_over() -> None:
+    message = UsageMessage(ACCOUNT, ["r1"], encode(record("r1", 5)))
+    earlier = [f"[{encode(record(name, 5))}]" for name in ("r2", "r3")]
+
+    assert UsageMessage.read_all([earlier[0], message.to_text(), earlier[1], "[]"]) == [message]
+
+
 def test_fields_that_the_next_version_adds_are_passed_over() -> None:
     request, reply = hold_request("r1", 10, limits=LIMITS), HoldReply(requests=RATE)
     settlement = Settlement.of(record("r1", 5))
