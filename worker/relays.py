@@ -47,8 +47,8 @@ class StreamRelay:
         self._deadline = deadline
         self._edit = edit
         self._idle_timeout_ms = idle_timeout_ms
-        self._pieces = 0
-        self._pieces_before = 0
+        self._last_piece = -1
+        self._last_piece_before = -1
         self._is_caller_there = True
         self._gone = js.Promise.withResolvers()
 
@@ -74,15 +74,16 @@ class StreamRelay:
             check.destroy()
         return self._is_caller_there
 
-    def _take(self, piece: JsProxy, _index: int) -> JsProxy | None:
+    def _take(self, piece: JsProxy, index: int) -> JsProxy | None:
         """Called by the runtime with each piece on its way; it reads on when the returned promise is kept."""
-        self._pieces += 1
+        self._last_piece = index
         taken = piece.to_bytes()
         given = self._feed(taken)
         if given and self._is_caller_there:
             self._sink.piece = piece if given is taken else to_js(given)
-        is_time = self._pieces % PIECES_PER_CHECK == 0
-        return self._room() if is_time and self._is_caller_behind() else None
+        if index % PIECES_PER_CHECK == 0 and self._is_caller_behind():
+            return self._room()
+        return None
 
     def _room(self) -> JsProxy:
         """A promise that a caller who is behind has caught up, or has left, or the call was given up: the writer's own
@@ -93,10 +94,8 @@ class StreamRelay:
         return room
 
     def _feed(self, piece: bytes) -> bytes:
-        if self._edit.is_over:
-            return b""
         given = self._edit.feed(piece)
-        if self._edit.is_over:
+        if given and self._edit.is_over:  # what follows the last of it is nothing
             self._deadline.set_total(LINGER_MS)
         return given
 
@@ -119,9 +118,9 @@ class StreamRelay:
 
     def _check(self) -> None:
         """Called once in the idle limit; drops the connection if nothing has come since the last time."""
-        if self._pieces == self._pieces_before and not self._is_caller_behind():
+        if self._last_piece == self._last_piece_before and not self._is_caller_behind():
             self._deadline.abort()
-        self._pieces_before = self._pieces
+        self._last_piece_before = self._last_piece
 
     def _is_caller_behind(self) -> bool:
         """Whether so much waits for a slow caller that the provider waits, too."""

@@ -38,10 +38,10 @@ class Guard:
         self._known: tuple[Stencil, Stencil] | None = None
 
     def feed(self, piece: bytes) -> bytes:
-        if self.is_over:
-            return b""
         if not self._splitter.rest and (given := self._alike(piece)) is not None:
             return given
+        if self.is_over:
+            return b""
         try:
             return b"".join(map(self._pass, self._splitter.feed(piece)))
         except EventTooLarge:
@@ -80,6 +80,7 @@ class Guard:
 
     def _finish(self) -> bytes:
         self.is_over = True
+        self._known = None
         return self._editor.end(self.facts())
 
     def _alike(self, events: bytes) -> bytes | None:
@@ -88,15 +89,16 @@ class Guard:
         if self._known is None:
             return None
         taken, given = self._known
-        texts = taken.texts_of(events)
-        if texts is None:
+        text_bytes = taken.text_bytes_of(events)
+        if text_bytes is None:
             return None
-        self._meter.content_bytes += len(events) - taken.size * len(texts)
-        return events if taken is given else given.fill(texts)
+        self._meter.content_bytes += text_bytes
+        return events if taken is given else given.fill(taken.texts_of(events) or [])
 
     def _learn(self, event: bytes, edited: bytes) -> None:
         # An editor may treat the first of its kind in its own way, so two in a row must have become the same.
-        taken, given = Stencil.of(event), Stencil.of(edited)
+        taken = Stencil.of(event)
+        given = taken if edited is event else Stencil.of(edited)
         self._known = None
         if taken is None or given is None or (taken, given) != self._last:
             self._last = (taken, given)

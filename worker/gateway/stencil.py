@@ -17,11 +17,6 @@ class Stencil:
     before: bytes
     after: bytes
 
-    @property
-    def size(self) -> int:
-        """In bytes."""
-        return len(self.before) + len(self.after)
-
     @classmethod
     def of(cls, event: bytes) -> "Stencil | None":
         """The stencil of an event that has exactly one text; None for any other."""
@@ -31,13 +26,22 @@ class Stencil:
         start, end = fields[0].span(1)
         return cls(event[:start], event[end:])
 
+    def text_bytes_of(self, events: bytes) -> int | None:
+        """How much text there is in one or more events that differ in nothing else; None for any others."""
+        before, after = self.before, self.after
+        if not events.startswith(before) or not events.endswith(after):
+            return None
+        start, end = len(before), len(events) - len(after)
+        if _TEXT.fullmatch(events, start, end):  # nearly all
+            return end - start
+        texts = self.texts_of(events)
+        return None if texts is None else sum(map(len, texts))
+
     def texts_of(self, events: bytes) -> list[bytes] | None:
         """The texts of one or more events that differ in nothing else, as JSON writes them; None for any others."""
         start, end = len(self.before), len(events) - len(self.after)
         if start > end or not events.startswith(self.before) or not events.endswith(self.after):
             return None
-        if _TEXT.fullmatch(events, start, end):
-            return [events[start:end]]
         texts = events[start:end].split(self.after + self.before)
         # No escape has a space in it, so joined by spaces all of them are JSON only if each of them is.
         return texts if _TEXT.fullmatch(b" ".join(texts)) else None

@@ -73,6 +73,8 @@ FAILS_STREAM: list[tuple[str, list[Piece]]] = [
     ("overloaded", [events(ERROR, "[DONE]")]),
     ("overloaded", [ROLE_ONLY, events(ERROR)]),
     ("overloaded", [events(ERROR)[:-2]]),
+    ("overloaded", [events(ERROR, deepseek({"content": "x"}))]),
+    ("overloaded", [events(deepseek({"content": "x"}), ERROR)]),
     ("server_error", [events(compact({"error": "text"}))]),
     ("malformed_answer", [events("oops")]),
     ("malformed_answer", [events("[1]")]),

@@ -27,6 +27,7 @@ def test_events_with_other_texts_are_alike_and_their_texts_are_found(said: list[
 
     assert found is not None
     assert [json.loads(b'"' + text + b'"') for text in found] == said
+    assert ALIKE.text_bytes_of(wire) == sum(map(len, found))
     assert ALIKE.fill(found) == wire
 
 
@@ -45,6 +46,7 @@ def test_events_with_other_texts_are_alike_and_their_texts_are_found(said: list[
         HELLO[1:],
         b"",
         HELLO.replace(b"Hello", b'Hello","role":"x'),
+        HELLO.replace(b'Hello"', b""),
         HELLO.replace(b"Hello", b"\\"),
         HELLO.replace(b"Hello", b"\\x"),
         HELLO.replace(b"Hello", b"\\u12"),
@@ -57,6 +59,7 @@ def test_any_others_are_not(other: bytes) -> None:
     assert ALIKE is not None
 
     assert ALIKE.texts_of(other) is None
+    assert ALIKE.text_bytes_of(other) is None
 
 
 @pytest.mark.parametrize(
