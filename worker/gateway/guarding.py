@@ -89,11 +89,13 @@ class Guard:
         if self._known is None:
             return None
         taken, given = self._known
-        text_bytes = taken.text_bytes_of(events)
-        if text_bytes is None:
-            return None
-        self._meter.content_bytes += text_bytes
-        return events if taken is given else given.fill(taken.texts_of(events) or [])
+        if taken is given:
+            text_bytes = taken.text_bytes_of(events)
+            self._meter.content_bytes += text_bytes or 0
+            return None if text_bytes is None else events
+        texts = taken.texts_of(events)
+        self._meter.content_bytes += sum(map(len, texts or ()))
+        return None if texts is None else given.fill(texts)
 
     def _learn(self, event: bytes, edited: bytes) -> None:
         # An editor may treat the first of its kind in its own way, so two in a row must have become the same.

@@ -42,6 +42,8 @@ class Stencil:
         start, end = len(self.before), len(events) - len(self.after)
         if start > end or not events.startswith(self.before) or not events.endswith(self.after):
             return None
+        if _TEXT.fullmatch(events, start, end):
+            return [events[start:end]]
         texts = events[start:end].split(self.after + self.before)
         # No escape has a space in it, so joined by spaces all of them are JSON only if each of them is.
         return texts if _TEXT.fullmatch(b" ".join(texts)) else None
