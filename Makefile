@@ -43,6 +43,9 @@ $(VENV)/node.stamp: package-lock.json requirements/node.txt $(VENV)/local.stamp
 	node -e 'process.exit(process.versions.node.split(".")[0] >= 22 ? 0 : 1)' 2>/dev/null \
 	  || $(PYTHON) -m pip install --quiet --require-hashes -r requirements/node.txt
 	npm ci --no-audit --no-fund --loglevel=error
+	@# A binary is an optional package to npm, which passes over what it could not download.
+	@node_modules/.bin/workerd --version >/dev/null && node_modules/.bin/esbuild --version >/dev/null \
+	  || { echo "npm could not download all packages; run make again once the registry answers" >&2; exit 1; }
 	touch $@
 
 # Pin the Python packages anew, with hashes and without addresses.
