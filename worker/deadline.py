@@ -41,7 +41,8 @@ class Deadline:
 
     def end(self) -> None:
         """Nothing more is awaited."""
-        clearTimeout(self._total)
+        if self._total is not None:
+            clearTimeout(self._total)
 
     def abort(self) -> None:
         """Drop the connection."""

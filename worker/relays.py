@@ -1,5 +1,6 @@
 """How a provider's stream reaches the caller, now or late, and how one is read that nobody waits for yet."""
 
+from functools import cache
 from typing import Any
 
 import js
@@ -36,13 +37,12 @@ class StreamRelay:
     returns. What is written goes into a native pipe, because only that one fails when the caller has left.
     """
 
-    def __init__(self, source: JsProxy, head: bytes, deadline: Deadline, edit: Edit, *, idle_timeout_ms: int) -> None:
-        pipe = js.IdentityTransformStream.new(to_object({"highWaterMark": MAX_WAITING_BYTES}))
+    def __init__(self, reader: JsProxy, head: bytes, deadline: Deadline, edit: Edit, *, idle_timeout_ms: int) -> None:
+        _equip_runtime()
+        pipe = js.IdentityTransformStream.new(_pipe_options())
         self.body = OpaqueBody(pipe.readable)
         self._writer = pipe.writable.getWriter()
-        self._sink = js.Object.new()
-        js.Object.defineProperty(self._sink, "piece", to_object({"set": self._writer.write.bind(self._writer)}))
-        self._source = source
+        self._reader = reader
         self._head = head
         self._deadline = deadline
         self._edit = edit
@@ -50,7 +50,7 @@ class StreamRelay:
         self._last_piece = -1
         self._last_piece_before = -1
         self._is_caller_there = True
-        self._gone = js.Promise.withResolvers()
+        self._gone: JsProxy | None = None
 
     async def run(self) -> bool:
         take, check = create_proxy(self._take), create_proxy(self._check)
@@ -58,7 +58,7 @@ class StreamRelay:
         self._writer.closed.catch(self._leave)
         try:
             self._write(self._feed(self._head))
-            await _quietly(js.Array.fromAsync(_iterable(self._source.getReader()), take))
+            await _quietly(js.Array.fromAsync(self._reader, take))
             # The connection is dropped for silence, and when the call has taken all the time there is.
             self._write(self._edit.end(silent=self._deadline.signal.aborted))
             await self._close()
@@ -80,7 +80,7 @@ class StreamRelay:
         taken = piece.to_bytes()
         given = self._feed(taken)
         if given and self._is_caller_there:
-            self._sink.piece = piece if given is taken else to_js(given)
+            self._writer.piece = piece if given is taken else to_js(given)
         if index % PIECES_PER_CHECK == 0 and self._is_caller_behind():
             return self._room()
         return None
@@ -88,7 +88,9 @@ class StreamRelay:
     def _room(self) -> JsProxy:
         """A promise that a caller who is behind has caught up, or has left, or the call was given up: the writer's own
         promise is only kept for one who is there. Made inside of an array, for the reason given above."""
-        self._deadline.signal.onabort = self._gone.resolve
+        if self._gone is None:
+            self._gone = js.Promise.withResolvers()
+            self._deadline.signal.onabort = self._gone.resolve
         promises = js.Array.of(self._writer.ready, self._gone.promise)
         room: JsProxy = js.Array.of(promises).map(js.Promise.race.bind(js.Promise))[0]
         return room
@@ -101,7 +103,7 @@ class StreamRelay:
 
     def _write(self, piece: bytes) -> None:
         if piece and self._is_caller_there:
-            self._sink.piece = to_js(piece)
+            self._writer.piece = to_js(piece)
 
     async def _close(self) -> None:
         try:
@@ -114,7 +116,8 @@ class StreamRelay:
         if self._is_caller_there and not self._edit.is_over:
             self._deadline.set_total(DRAIN_MS)
         self._is_caller_there = False
-        self._gone.resolve()
+        if self._gone is not None:
+            self._gone.resolve()
 
     def _check(self) -> None:
         """Called once in the idle limit; drops the connection if nothing has come since the last time."""
@@ -128,12 +131,19 @@ class StreamRelay:
         return isinstance(room, int) and room <= 0  # null where the caller has just left
 
 
-def _iterable(reader: JsProxy) -> JsProxy:
-    """What a reader reads, as an asynchronous iterable. The stream's own makes functions for each piece."""
-    iterable = js.Object.new()
-    iterator = to_object({"next": reader.read.bind(reader)})
-    js.Reflect.set(iterable, js.Symbol.asyncIterator, js.Object.bind(None, iterator))
-    return iterable
+@cache
+def _pipe_options() -> JsProxy:
+    return to_object({"highWaterMark": MAX_WAITING_BYTES})
+
+
+@cache
+def _equip_runtime() -> None:
+    """What a relay needs of the runtime's classes, added with the first one: a writer writes what its ``piece`` is set
+    to, and a reader can be iterated over. (A stream's own iterator makes functions for each piece.)"""
+    writers, readers = js.WritableStreamDefaultWriter.prototype, js.ReadableStreamDefaultReader.prototype
+    js.Object.defineProperty(writers, "piece", to_object({"set": writers.write}))
+    readers.next = readers.read
+    js.Reflect.set(readers, js.Symbol.asyncIterator, readers.valueOf)
 
 
 class LatePipe:

@@ -56,27 +56,26 @@ class JsReply:
         return parse(text)
 
     async def read(self, *, timeout_ms: int) -> bytes | None:
-        if not is_object(self._response.body):
+        if self._reader is None and not is_object(self._response.body):
             return None
-        if self._reader is None:
-            self._reader = self._response.body.getReader()
-        piece = await self.deadline.wait(self._reader.read(), timeout_ms)
+        piece = await self.deadline.wait(self._open().read(), timeout_ms)
         return None if piece.done else piece.value.to_bytes()
 
     async def gather(self, *, idle_timeout_ms: int) -> bytes | None:
         if self._gatherer is None:
-            self._gatherer = Gatherer(self._take_body(), self.deadline)
+            if self._reader is not None:
+                self._reader.releaseLock()
+            self._gatherer = Gatherer(self._response.body, self.deadline)
         return await self._gatherer.read(idle_timeout_ms=idle_timeout_ms)
 
     def relay(self, head: bytes, *, edit: Edit, idle_timeout_ms: int) -> StreamRelay:
-        return StreamRelay(self._take_body(), head, self.deadline, edit, idle_timeout_ms=idle_timeout_ms)
+        return StreamRelay(self._open(), head, self.deadline, edit, idle_timeout_ms=idle_timeout_ms)
 
     def close(self) -> None:
         self.deadline.abort()
 
-    def _take_body(self) -> JsProxy:
-        """The body from where the reads have come to."""
-        if self._reader is not None:
-            self._reader.releaseLock()
-            self._reader = None
-        return self._response.body
+    def _open(self) -> JsProxy:
+        """The body's reader, from where the reads have come to."""
+        if self._reader is None:
+            self._reader = self._response.body.getReader()
+        return self._reader
