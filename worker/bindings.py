@@ -19,6 +19,7 @@ from gateway.key_pool import KeyPool
 from gateway.ports import PlatformError, UpstreamCall, UpstreamReply
 from gateway.records import CATALOGUE_KV_KEY, Catalogue, KeyRecord, key_kv_name
 from gateway.settlements import Settlements
+from gateway.turnstile import Turnstile
 from gateway.wallet_messages import UsageMessage
 from relays import LatePipe
 from webapi import now_ms
@@ -84,17 +85,18 @@ class JsWord:
     def __init__(self) -> None:
         self._told = Promise.withResolvers()
 
-    def tell(self, settled: bool, /) -> None:
-        self._told.resolve(settled)
+    def tell(self, word: bool, /) -> None:
+        self._told.resolve(word)
 
     async def heard(self, *, limit_ms: int) -> bool | None:
         timer = setTimeout(self._told.resolve, limit_ms)
-        settled: bool | None = await self._told.promise
+        word: bool | None = await self._told.promise
         clearTimeout(timer)
-        return settled
+        return word
 
 
 _SETTLEMENTS = Settlements(JsWord)
+_TURNSTILE = Turnstile(JsWord)
 _CIRCUITS = Circuits()
 _KEY_POOL = KeyPool()
 
@@ -117,6 +119,10 @@ class EdgePorts:
     @property
     def key_pool(self) -> KeyPool:
         return _KEY_POOL
+
+    @property
+    def turnstile(self) -> Turnstile:
+        return _TURNSTILE
 
     @property
     def top_up_url(self) -> str:

@@ -36,14 +36,27 @@ async def complete(exchange: Exchange, ports: Ports) -> Response:
         idempotency_key=_idempotency_key(exchange.request),
     )
     admit(key, call.models)
-    grip = await take_hold(call, resolve(call, await read_catalogue(ports)), ports)
-    attempts: list[Attempt] = []
-    work = _respond(call, grip, ports, attempts)
-    if not call.stream:
-        return await work
-    return await respond_in_time(
-        work, lambda: {**trace(attempts, None), **grip.headers}, ports, request_id=call.request_id
-    )
+    if call.stream:
+        return await _begin(call, ports)
+    return await _respond(call, await _hold(call, ports), ports, [])
+
+
+async def _begin(call: Call, ports: Ports) -> Response:
+    """A stream that has begun, or is late; raises Refusal."""
+    await ports.turnstile.enter(ports.now_ms)
+    try:
+        grip = await _hold(call, ports)
+        attempts: list[Attempt] = []
+        work = _respond(call, grip, ports, attempts)
+        return await respond_in_time(
+            work, lambda: {**trace(attempts, None), **grip.headers}, ports, request_id=call.request_id
+        )
+    finally:
+        ports.turnstile.leave()
+
+
+async def _hold(call: Call, ports: Ports) -> Grip:
+    return await take_hold(call, resolve(call, await read_catalogue(ports)), ports)
 
 
 async def _respond(call: Call, grip: Grip, ports: Ports, attempts: list[Attempt]) -> Response:

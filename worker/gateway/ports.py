@@ -13,6 +13,7 @@ from gateway.records import Catalogue, KeyRecord
 if TYPE_CHECKING:  # they know candidates, and so documents
     from gateway.circuits import Circuits
     from gateway.key_pool import KeyPool
+    from gateway.turnstile import Turnstile
 
 OpaqueBody = NewType("OpaqueBody", object)
 """A body that stays with the platform: a native stream, or a document to be written by its JSON engine."""
@@ -173,6 +174,15 @@ class LateBody(Protocol):
     async def close(self) -> None: ...
 
 
+class Word(Protocol):
+    """What one request tells another, once: what is told later changes nothing."""
+
+    def tell(self, word: bool, /) -> None: ...
+
+    async def heard(self, *, limit_ms: int) -> bool | None:
+        """The word; None where it does not come in time. It is listened to once."""
+
+
 class Ports(Protocol):
     """Everything outside the gateway that a request touches."""
 
@@ -186,6 +196,10 @@ class Ports(Protocol):
     @property
     def key_pool(self) -> "KeyPool":
         """Which of the operator's keys rest in this isolate."""
+
+    @property
+    def turnstile(self) -> "Turnstile":
+        """Where streams of this isolate wait to begin."""
 
     @property
     def top_up_url(self) -> str:

@@ -6,7 +6,8 @@ Where that word does not come, because the request was ended, each settles for i
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+
+from gateway.ports import Word
 
 LINGER_MS = 20
 """How long a settlement waits for a call that takes it along."""
@@ -18,15 +19,6 @@ MAX_RIDERS = 50
 """The most settlements that one call takes along."""
 
 Call = Callable[[Sequence[str]], Awaitable[None]]
-
-
-class Word(Protocol):
-    """What one request tells another, once: what is told later changes nothing."""
-
-    def tell(self, settled: bool, /) -> None: ...
-
-    async def heard(self, *, limit_ms: int) -> bool | None:
-        """The word; None where it does not come in time. It is listened to once."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -33,10 +33,12 @@ from gateway.records import (
     UsageRecord,
 )
 from gateway.sse import parse_event
+from gateway.turnstile import Turnstile
 from gateway.wallet_calls import call as call_wallet
 from gateway.wallet_tables import create_tables
 from tests.unit.gateway.catalogues import ACCOUNT, API_KEY, CATALOGUE, CHAT, PROVIDERS, key_record, whole_answer
 from tests.unit.gateway.upstreams import BytesBody, Clock, ScriptedRelay, Upstream, json_reply
+from tests.unit.gateway.words import MemoryWord
 
 INTERNAL_SECRET = "a secret of the tests"
 
@@ -96,6 +98,7 @@ class FakePorts:
         self.top_up_url = "https://example.com/portal"
         self.circuits = Circuits()
         self.key_pool = KeyPool()
+        self.turnstile = Turnstile(MemoryWord)
         self.clock = Clock()
         self.upstream = Upstream(self.clock)
         self.keys: dict[str, KeyRecord] = {}

@@ -7,25 +7,7 @@ import pytest
 
 from gateway.ports import PlatformError
 from gateway.settlements import LINGER_MS, MAX_RIDERS, WORD_LIMIT_MS, Settlements
-
-
-class MemoryWord:
-    """A word whose time runs out when the test says so."""
-
-    def __init__(self) -> None:
-        self._told: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
-        self.limit_ms = 0
-
-    def tell(self, settled: bool, /) -> None:
-        if not self._told.done():
-            self._told.set_result(settled)
-
-    async def heard(self, *, limit_ms: int) -> bool | None:
-        self.limit_ms = limit_ms
-        return await self._told
-
-    def run_out(self) -> None:
-        self._told.set_result(None)
+from tests.unit.gateway.words import MemoryWord, settle_down
 
 
 class Wallet:
@@ -44,11 +26,6 @@ class Wallet:
         self.calls.append(list(records))
         if self.fails:
             raise PlatformError("gone")
-
-
-async def settle_down() -> None:
-    for _ in range(10):
-        await asyncio.sleep(0)
 
 
 async def start(settlements: Settlements, wallet: Wallet, *records: str) -> "list[asyncio.Task[None]]":
