@@ -25,7 +25,7 @@ OK = b"HTTP/1.1 200"
 DONE = b"[DONE]"
 APART_NS = 1_000_000
 """Events that were sent further apart than this should not arrive in one read."""
-STREAM_LIMIT_S = 120
+STREAM_LIMIT_S = 900
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
