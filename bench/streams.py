@@ -26,6 +26,7 @@ DONE = b"[DONE]"
 APART_NS = 1_000_000
 """Events that were sent further apart than this should not arrive in one read."""
 STREAM_LIMIT_S = 900
+"""LiteLLM takes four and a half minutes for the last of 100 streams of 5000 events."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

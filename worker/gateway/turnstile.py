@@ -14,6 +14,7 @@ TURN_MS = 5
 need not wait for it."""
 
 MAX_WAIT_MS = 20
+"""However many are before it, and however slow their providers."""
 
 
 class Turnstile:
