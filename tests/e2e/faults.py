@@ -46,7 +46,7 @@ async def flood(exchange: Exchange) -> None:
     role, *rest = _events(exchange)
     await exchange.begin(EVENT_STREAM)
     await exchange.send(role)
-    await exchange.fill(_event(exchange, [{"index": 0, "delta": {"content": "word " * 20}, "finish_reason": None}]))
+    await exchange.fill(_event(exchange, [{"index": 0, "delta": {"content": "word " * 2000}, "finish_reason": None}]))
     for event in rest:
         await exchange.send(event)
     await exchange.end()
