@@ -43,7 +43,7 @@ async def complete(exchange: Exchange, ports: Ports) -> Response:
 
 async def _begin(call: Call, ports: Ports) -> Response:
     """A stream that has begun, or is late; raises Refusal."""
-    await ports.turnstile.enter(ports.now_ms)
+    entered_at_ms = await ports.turnstile.enter(ports.now_ms)
     try:
         grip = await _hold(call, ports)
         attempts: list[Attempt] = []
@@ -52,7 +52,7 @@ async def _begin(call: Call, ports: Ports) -> Response:
             work, lambda: {**trace(attempts, None), **grip.headers}, ports, request_id=call.request_id
         )
     finally:
-        ports.turnstile.leave()
+        ports.turnstile.leave(taken_ms=ports.now_ms() - entered_at_ms)
 
 
 async def _hold(call: Call, ports: Ports) -> Grip:

@@ -2,6 +2,9 @@
 
 All share one thread, and each begins in several steps. Ten that began together would take each step together, and the
 first of them would have its first event when nearly all of the work for all ten was done.
+
+That is so where the Wallet and the provider answer within milliseconds. Where they do not, the thread is free while a
+stream waits for them, and nobody has to wait for a turn.
 """
 
 from collections import deque
@@ -16,6 +19,13 @@ need not wait for it."""
 MAX_WAIT_MS = 20
 """However many are before it, and however slow their providers."""
 
+SHORT_MS = 20
+"""Of the last beginnings the shortest must take no longer, or none waits for another: they wait for those who are far
+away, not for the thread."""
+
+REMEMBERED = 8
+"""So many last beginnings: some are long because the thread is busy."""
+
 
 class Turnstile:
     """Lets one in at a time, but nobody wait for long: who does not leave in time is not waited for."""
@@ -24,15 +34,27 @@ class Turnstile:
         self._new_word = new_word
         self._waiting: deque[Word] = deque()
         self._until_ms = 0
+        self._taken_ms: deque[int] = deque(maxlen=REMEMBERED)
 
-    async def enter(self, now_ms: Callable[[], int]) -> None:
-        """Returns when the one before has left, or has had its time. Whoever enters must leave."""
-        if (left_ms := self._until_ms - now_ms()) > 0:
+    async def enter(self, now_ms: Callable[[], int]) -> int:
+        """Returns when the one before has left, or has had its time, and says when that was. Whoever enters must
+        leave."""
+        if self._is_worth_while() and (left_ms := self._until_ms - now_ms()) > 0:
             await self._wait(min(left_ms + TURN_MS * len(self._waiting), MAX_WAIT_MS))
-        self._until_ms = now_ms() + TURN_MS
+        entered_at_ms = now_ms()
+        self._until_ms = entered_at_ms + TURN_MS
+        return entered_at_ms
 
-    def leave(self) -> None:
-        """Lets the next one in."""
+    def leave(self, *, taken_ms: int) -> None:
+        """Lets the next one in; ``taken_ms`` is how long this beginning took."""
+        self._taken_ms.append(taken_ms)
+        self._let_in()
+
+    def _is_worth_while(self) -> bool:
+        """Not before anything is known: an isolate may see few streams in its life."""
+        return bool(self._taken_ms) and min(self._taken_ms) <= SHORT_MS
+
+    def _let_in(self) -> None:
         if self._waiting:
             self._waiting.popleft().tell(True)
         else:
@@ -45,7 +67,7 @@ class Turnstile:
             await word.heard(limit_ms=limit_ms)
         except BaseException:  # it gives up, and if its turn came at this very moment, hands it on
             if not self._withdraw(word):
-                self.leave()
+                self._let_in()
             raise
         self._withdraw(word)
 

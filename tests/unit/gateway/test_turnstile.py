@@ -4,18 +4,20 @@ import asyncio
 
 import pytest
 
-from gateway.turnstile import MAX_WAIT_MS, TURN_MS, Turnstile
+from gateway.turnstile import MAX_WAIT_MS, REMEMBERED, SHORT_MS, TURN_MS, Turnstile
 from tests.unit.gateway.words import MemoryWord, settle_down
 
 
 class Streams:
-    """Streams that wait to begin, by their names, and the clock that they look at."""
+    """Streams that wait to begin, by their names, and the clock that they look at. Those before them took so long."""
 
-    def __init__(self) -> None:
+    def __init__(self, *taken_ms: int) -> None:
         self.ms = 1_000
         self.words: list[MemoryWord] = []
         self.turnstile = Turnstile(self._word)
         self.begun: list[str] = []
+        for each_ms in taken_ms or (TURN_MS,):
+            self.turnstile.leave(taken_ms=each_ms)
 
     def _word(self) -> MemoryWord:
         self.words.append(MemoryWord())
@@ -27,7 +29,7 @@ class Streams:
         return tasks
 
     async def leave(self) -> None:
-        self.turnstile.leave()
+        self.turnstile.leave(taken_ms=TURN_MS)
         await settle_down()
 
     async def run_out(self, number: int) -> None:
@@ -61,7 +63,7 @@ async def test_nobody_waits_where_nobody_begins() -> None:
 async def test_one_who_comes_while_the_turn_is_handed_on_waits() -> None:
     streams = Streams()
     await streams.come("a", "b")
-    streams.turnstile.leave()
+    streams.turnstile.leave(taken_ms=TURN_MS)
     await streams.come("c")
     assert streams.begun == ["a", "b"]
 
@@ -114,3 +116,27 @@ async def test_one_who_gives_up_is_passed_over(is_told_first: bool) -> None:
         await settle_down()
     await streams.leave()
     assert streams.begun == ["a", "c"]
+
+
+async def test_nobody_waits_where_beginnings_wait_for_those_who_are_far_away() -> None:
+    streams = Streams(*[SHORT_MS + 1] * REMEMBERED)
+    await streams.come("a", "b", "c")
+    assert streams.begun == ["a", "b", "c"]
+
+
+async def test_one_short_beginning_among_the_last_tells_that_nothing_is_far_away() -> None:
+    streams = Streams(SHORT_MS, *[SHORT_MS + 1] * (REMEMBERED - 1))
+    await streams.come("a", "b")
+    assert streams.begun == ["a"]
+
+
+async def test_what_is_long_past_is_forgotten() -> None:
+    streams = Streams(SHORT_MS, *[SHORT_MS + 1] * REMEMBERED)
+    await streams.come("a", "b")
+    assert streams.begun == ["a", "b"]
+
+
+async def test_nobody_waits_before_it_is_known_how_long_a_beginning_takes() -> None:
+    turnstile = Turnstile(MemoryWord)
+    assert await turnstile.enter(lambda: 1_000) == 1_000
+    assert await turnstile.enter(lambda: 1_000) == 1_000
