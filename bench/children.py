@@ -1,6 +1,5 @@
 """Servers that are started for a run and put into a list of those to stop. What they print goes to files."""
 
-import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -30,9 +29,3 @@ async def start_silent_child(
 def _logged(log: Path, command: Sequence[str], redirection: str) -> tuple[str, ...]:
     # The shell makes way for the command, which keeps its process id.
     return ("sh", "-c", f'exec "$@" {redirection}', str(log), *command)
-
-
-def free_port() -> int:
-    with socket.create_server((HOST, 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port

@@ -12,10 +12,11 @@ from pathlib import Path
 import httpx2
 
 from bench import installs, stack
-from bench.children import HOST, free_port, start_child, start_silent_child
+from bench.children import HOST, start_child, start_silent_child
 from bench.process_stats import family, name_of
 from local.node import node_executable
 from local.processes import Child, stop
+from local.settings import free_port
 
 BENCH = Path(__file__).parent
 

@@ -1,17 +1,21 @@
 """What the launcher is told by the environment, and what it tells each child by its environment."""
 
+import itertools
 import json
 import os
 import secrets
 import socket
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 HOST = "127.0.0.1"
+# Below those that systems give to connections by themselves, which could take one before it is listened on.
+PORTS = range(20_000, 32_768)
+PORT_TRIES = 1_000
 CLOUDFLARE_ACCOUNT_ID = "local"
 SECRET_BYTES = 32
 # The simulator tries a webhook again after a second, where PayPal waits for a minute.
@@ -78,9 +82,9 @@ class Settings:
             environment=environment,
             data=data,
             catalogue=catalogue,
-            edge_port=int(environment.get("EDGE_PORT", "8787")) or _free_port(),
-            control_plane_port=int(environment.get("CONTROL_PLANE_PORT", "8788")) or _free_port(),
-            kv_rest_port=_free_port(),
+            edge_port=int(environment.get("EDGE_PORT", "8787")) or free_port(),
+            control_plane_port=int(environment.get("CONTROL_PLANE_PORT", "8788")) or free_port(),
+            kv_rest_port=free_port(),
             kv_namespace_id=namespace["id"],
             providers=tuple(
                 Provider(name=name, key_variable=provider["api_key_env"])
@@ -182,10 +186,19 @@ def write_private(file: Path, document: Mapping[str, str]) -> None:
     unfinished.replace(file)
 
 
-def _free_port() -> int:
-    with socket.create_server((HOST, 0)) as listener:
-        port: int = listener.getsockname()[1]
+_FIRST = secrets.randbelow(len(PORTS))
+_UNTRIED: Iterator[int] = itertools.cycle((*PORTS[_FIRST:], *PORTS[:_FIRST]))
+
+
+def free_port() -> int:
+    """One that nobody listens on, and another one each time; raises OSError."""
+    for port in itertools.islice(_UNTRIED, PORT_TRIES):
+        try:
+            socket.create_server((HOST, port)).close()
+        except OSError:
+            continue
         return port
+    raise OSError(f"none of {PORT_TRIES} ports is free")
 
 
 def _sdk_folder() -> str:

@@ -1,12 +1,13 @@
 """Each child is told of the others, and of a provider's real key or of its simulator."""
 
 import json
+import socket
 import stat
 from pathlib import Path
 
 import pytest
 
-from local.settings import Secrets, Settings
+from local.settings import HOST, PORT_TRIES, PORTS, Secrets, Settings, free_port
 
 LAB_URLS = {"DEEPSEEK_BASE_URL": "http://labs/deepseek", "ZAI_BASE_URL": "http://labs/zai"}
 PAYPAL = {
@@ -91,6 +92,17 @@ def test_port_0_becomes_a_port_that_all_know(environment: dict[str, str]) -> Non
 
     assert settings.edge_port > 0
     assert settings.control_plane_port > 0
+
+
+def test_a_free_port_is_another_one_each_time_and_none_that_is_listened_on() -> None:
+    first = free_port()
+    following = PORTS[(PORTS.index(first) + 1) % len(PORTS)]
+    with socket.socket() as listener:
+        listener.bind((HOST, following))
+        listener.listen()
+        others = [free_port() for _ in range(PORT_TRIES)]
+    assert not {first, following} & set(others)
+    assert len(set(others)) == PORT_TRIES
 
 
 def test_secrets_are_made_once_and_only_their_owner_reads_them(tmp_path: Path) -> None:
