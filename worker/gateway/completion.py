@@ -43,16 +43,19 @@ async def complete(exchange: Exchange, ports: Ports) -> Response:
 
 async def _begin(call: Call, ports: Ports) -> Response:
     """A stream that has begun, or is late; raises Refusal."""
-    entered_at_ms = await ports.turnstile.enter(ports.now_ms)
+    await ports.turnstile.enter(ports.now_ms)
+    entered_at_ms = ports.now_ms()
     try:
         grip = await _hold(call, ports)
         attempts: list[Attempt] = []
         work = _respond(call, grip, ports, attempts)
-        return await respond_in_time(
+        response = await respond_in_time(
             work, lambda: {**trace(attempts, None), **grip.headers}, ports, request_id=call.request_id
         )
+        ports.turnstile.note(ports.now_ms() - entered_at_ms)
+        return response
     finally:
-        ports.turnstile.leave(taken_ms=ports.now_ms() - entered_at_ms)
+        ports.turnstile.leave()
 
 
 async def _hold(call: Call, ports: Ports) -> Grip:

@@ -36,29 +36,27 @@ class Turnstile:
         self._until_ms = 0
         self._taken_ms: deque[int] = deque(maxlen=REMEMBERED)
 
-    async def enter(self, now_ms: Callable[[], int]) -> int:
-        """Returns when the one before has left, or has had its time, and says when that was. Whoever enters must
-        leave."""
-        if self._is_worth_while() and (left_ms := self._until_ms - now_ms()) > 0:
+    async def enter(self, now_ms: Callable[[], int]) -> None:
+        """Returns when the one before has left, or has had its time. Whoever enters must leave."""
+        if self.takes_turns and (left_ms := self._until_ms - now_ms()) > 0:
             await self._wait(min(left_ms + TURN_MS * len(self._waiting), MAX_WAIT_MS))
-        entered_at_ms = now_ms()
-        self._until_ms = entered_at_ms + TURN_MS
-        return entered_at_ms
+        self._until_ms = now_ms() + TURN_MS
 
-    def leave(self, *, taken_ms: int) -> None:
-        """Lets the next one in; ``taken_ms`` is how long this beginning took."""
-        self._taken_ms.append(taken_ms)
-        self._let_in()
-
-    def _is_worth_while(self) -> bool:
-        """Not before anything is known: an isolate may see few streams in its life."""
-        return bool(self._taken_ms) and min(self._taken_ms) <= SHORT_MS
-
-    def _let_in(self) -> None:
+    def leave(self) -> None:
+        """Lets the next one in."""
         if self._waiting:
             self._waiting.popleft().tell(True)
         else:
             self._until_ms = 0
+
+    def note(self, taken_ms: int) -> None:
+        """How long one took that has begun; a refusal tells nothing of that."""
+        self._taken_ms.append(taken_ms)
+
+    @property
+    def takes_turns(self) -> bool:
+        """Not before anything is known: an isolate may see few streams in its life."""
+        return bool(self._taken_ms) and min(self._taken_ms) <= SHORT_MS
 
     async def _wait(self, limit_ms: int) -> None:
         word = self._new_word()
@@ -67,7 +65,7 @@ class Turnstile:
             await word.heard(limit_ms=limit_ms)
         except BaseException:  # it gives up, and if its turn came at this very moment, hands it on
             if not self._withdraw(word):
-                self._let_in()
+                self.leave()
             raise
         self._withdraw(word)
 

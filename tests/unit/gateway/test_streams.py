@@ -62,6 +62,15 @@ async def test_an_answer_is_streamed_recorded_and_settled_once(shape: Shape, inc
     assert ports.open_holds() == 0
 
 
+async def test_streams_take_turns_once_one_has_begun_which_a_refused_one_has_not() -> None:
+    ports = FakePorts(balance_usd=0)
+    assert (await chat(ports, stream=True)).status == 402
+    assert not ports.turnstile.takes_turns
+
+    _, _, ports = await stream("deepseek", shape("deepseek-text").wire)
+    assert ports.turnstile.takes_turns
+
+
 @whole_shapes
 async def test_the_usage_that_the_caller_sees_is_the_usage_that_is_recorded(shape: Shape) -> None:
     answer, record, _ = await stream(shape.dialect, shape.wire, include_usage=True)

@@ -17,7 +17,7 @@ class Streams:
         self.turnstile = Turnstile(self._word)
         self.begun: list[str] = []
         for each_ms in taken_ms or (TURN_MS,):
-            self.turnstile.leave(taken_ms=each_ms)
+            self.turnstile.note(each_ms)
 
     def _word(self) -> MemoryWord:
         self.words.append(MemoryWord())
@@ -29,7 +29,7 @@ class Streams:
         return tasks
 
     async def leave(self) -> None:
-        self.turnstile.leave(taken_ms=TURN_MS)
+        self.turnstile.leave()
         await settle_down()
 
     async def run_out(self, number: int) -> None:
@@ -63,7 +63,7 @@ async def test_nobody_waits_where_nobody_begins() -> None:
 async def test_one_who_comes_while_the_turn_is_handed_on_waits() -> None:
     streams = Streams()
     await streams.come("a", "b")
-    streams.turnstile.leave(taken_ms=TURN_MS)
+    streams.turnstile.leave()
     await streams.come("c")
     assert streams.begun == ["a", "b"]
 
@@ -137,6 +137,8 @@ async def test_what_is_long_past_is_forgotten() -> None:
 
 
 async def test_nobody_waits_before_it_is_known_how_long_a_beginning_takes() -> None:
-    turnstile = Turnstile(MemoryWord)
-    assert await turnstile.enter(lambda: 1_000) == 1_000
-    assert await turnstile.enter(lambda: 1_000) == 1_000
+    turnstile, entered = Turnstile(MemoryWord), []
+    for name in ("a", "b"):
+        await turnstile.enter(lambda: 1_000)
+        entered.append(name)
+    assert entered == ["a", "b"]
