@@ -19,9 +19,9 @@ need not wait for it."""
 MAX_WAIT_MS = 20
 """However many are before it, and however slow their providers."""
 
-SHORT_MS = 20
+SHORT_MS = 100
 """Of the last beginnings the shortest must take no longer, or none waits for another: they wait for those who are far
-away, not for the thread."""
+away, not for the thread. Ten at once on a busy thread take half of it, and models think for longer."""
 
 REMEMBERED = 8
 """So many last beginnings: some are long because the thread is busy."""
