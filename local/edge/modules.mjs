@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
+import { compiledLibrary } from "./library.mjs";
 
 const HERE = import.meta.dirname;
 const PYODIDE = path.dirname(createRequire(import.meta.url).resolve("pyodide/package.json"));
@@ -27,7 +28,7 @@ export function pythonWorkerModules({ workerRoot, main, sdk, classes }) {
     module("ESModule", "boot.mjs", readFileSync(path.join(HERE, "boot.mjs"), "utf8")),
     module("ESModule", "pyodide.asm.mjs", readFileSync(path.join(PYODIDE, "pyodide.asm.mjs"), "utf8")),
     module("CompiledWasm", "pyodide.asm.wasm", readFileSync(path.join(PYODIDE, "pyodide.asm.wasm"))),
-    module("Data", "python_stdlib.zip", readFileSync(path.join(PYODIDE, "python_stdlib.zip"))),
+    module("Data", "python_stdlib.zip", readFileSync(compiledLibrary())),
     module("Text", "bundle.json", JSON.stringify(bundle)),
   ];
 }
