@@ -21,6 +21,7 @@ from gateway.records import CATALOGUE_KV_KEY, Catalogue, KeyRecord, key_kv_name
 from gateway.settlements import Settlements
 from gateway.turnstile import Turnstile
 from gateway.wallet_messages import UsageMessage
+from gateway.wallet_tables import Memory
 from relays import LatePipe
 from webapi import now_ms
 
@@ -224,6 +225,7 @@ class SqlStore:
     def __init__(self, ctx: Any) -> None:
         # Behind the SDK's wrapper, for the reason given at ENV: a statement takes 15 µs in place of 250.
         self._run = getattr(ctx, "_ctx", ctx).storage.sql.exec
+        self.memory = Memory()
 
     def execute(self, statement: str, *parameters: Any) -> None:
         self._run(statement, *[jsnull if value is None else value for value in parameters])

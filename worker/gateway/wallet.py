@@ -4,12 +4,14 @@
 
 Grants flow down from the ledger and settled usage flows up to it; both are sets keyed by id, so either side may
 replay anything at any time. A hold lives from before the dispatch of a request until it is settled, once: settling
-takes the hold away, and what has no hold cannot be settled. No function pauses, so each is one transaction.
+puts the cost in the hold's place, and what has no hold cannot be settled. No function pauses, so each is one
+transaction.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import assert_never
+from typing import Any, assert_never
 
 from gateway.money import NanoUsd
 from gateway.records import NO_USAGE, Grant, KeyLimits, SpendCapPeriod, UsageRecord, WalletState, encode
@@ -25,10 +27,12 @@ DAY_MS = 24 * 3_600_000
 RESEND_AFTER_MS = 60_000
 BATCH_RECORDS = 50
 
-# What every hold asks, in one statement: is the key revoked, is the request held already, what is available.
-STANDING = """SELECT EXISTS (SELECT 1 FROM revoked WHERE key_id = ?), (SELECT amount FROM holds WHERE request_id = ?),
-    (SELECT COALESCE(SUM(amount), 0) FROM grants) - (SELECT COALESCE(SUM(total), 0) FROM spend)
-    - (SELECT COALESCE(SUM(amount), 0) FROM holds)"""
+# What every hold asks, in one statement: is the key revoked, and what is the request held with already.
+STANDING = """SELECT EXISTS (SELECT 1 FROM revoked WHERE key_id = ?),
+    (SELECT held FROM requests WHERE request_id = ?)"""
+
+AVAILABLE = """SELECT (SELECT COALESCE(SUM(amount), 0) FROM grants) - (SELECT COALESCE(SUM(total), 0) FROM spend)
+    - (SELECT COALESCE(SUM(COALESCE(cost, held)), 0) FROM requests)"""
 
 # A sum of an earlier period counts as nothing; the total began at 0.
 SPENT_IN_PERIOD: dict[SpendCapPeriod, str] = {
@@ -36,6 +40,12 @@ SPENT_IN_PERIOD: dict[SpendCapPeriod, str] = {
     "month": "SELECT SUM(month) FROM spend WHERE key_id = ? AND month_ms >= ?",
     "total": "SELECT SUM(total) FROM spend WHERE key_id = ? AND day_ms >= ?",
 }
+NOT_IN_SPEND = "SELECT SUM(cost) FROM requests WHERE key_id = ? AND settled_ms >= ?"
+
+# The alarm's next time: a record of the outbox, one that is to be sent or given up for now, a hold that expires.
+NEXT_DUE = """SELECT MIN(at_ms) FROM (SELECT MIN(due_ms) AS at_ms FROM outbox UNION ALL SELECT MIN(CASE
+    WHEN cost IS NULL THEN expires_ms WHEN (settled_ms, request_id) > (?, ?) THEN settled_ms ELSE settled_ms + ? END)
+    FROM requests)"""
 
 
 class GrantConflict(Exception):
@@ -45,9 +55,9 @@ class GrantConflict(Exception):
 def hold(store: Store, request: HoldRequest) -> HoldReply:
     """Set the worst case of a request aside, or say why not. Nothing is written where it is refused.
 
-    A request id that is already held is answered as granted again, so a call that is repeated holds once.
+    A request id that is already there is answered as granted again, so a call that is repeated holds once.
     """
-    revoked, held, available = store.query(STANDING, request.key_id, request.request_id)[0]
+    revoked, held = store.query(STANDING, request.key_id, request.request_id)[0]
     if revoked:
         return HoldReply(refused="key_revoked")
     if held is not None:
@@ -55,7 +65,7 @@ def hold(store: Store, request: HoldRequest) -> HoldReply:
     refusal = _repeated(store, request) or _rate_refusal(store, request)
     if refusal is not None:
         return refusal
-    room = _cap_room(store, request)
+    available, room = _available(store), _cap_room(store, request)
     granted = min(_wish(request, available), available, request.wanted_nano_usd if room is None else room)
     if granted < request.least_nano_usd or available < 0:
         by_balance = available < request.least_nano_usd or available < 0
@@ -69,14 +79,22 @@ def hold(store: Store, request: HoldRequest) -> HoldReply:
 def settle(store: Store, settlement: Settlement, *, now_ms: int) -> bool:
     """Turn a hold into its charge, once; False where there is no such hold (settled before, or expired)."""
     request_id, key_id, cost = settlement.request_id, settlement.key_id, settlement.cost_nano_usd
-    rows = store.query("DELETE FROM holds WHERE request_id = ? RETURNING idempotency_key", request_id)
+    # Later than what was sent, whatever the clock says, so that it is seen to be not sent yet.
+    settled_ms = max(now_ms, store.memory.sent_ms + 1)
+    rows = store.query(
+        """UPDATE requests SET cost = ?, settled_ms = ?, record = ? WHERE request_id = ? AND cost IS NULL
+           RETURNING held, idempotency_key""",
+        cost,
+        settled_ms,
+        settlement.record,
+        request_id,
+    )
     if not rows:
         return False
-    _spend(store, key_id, cost, now_ms)
-    store.execute("INSERT INTO outbox VALUES (?, ?, ?)", request_id, settlement.record, now_ms)
+    held, idempotency_key = rows[0]
+    _change_available(store, held - cost)
     if settlement.tokens is not None:
         store.execute("UPDATE recent SET tokens = ? WHERE request_id = ?", settlement.tokens, request_id)
-    idempotency_key = rows[0][0]
     # One whose worker died was not answered, so it may be asked again, as one that failed.
     if idempotency_key is not None and settlement.is_answered:
         store.execute(
@@ -96,6 +114,7 @@ def grant(store: Store, grants: Sequence[Grant]) -> list[str]:
             new[item.id] = item
     for item in new.values():
         store.execute("INSERT INTO grants VALUES (?, ?, ?)", item.id, item.kind, item.amount_nano_usd)
+        _change_available(store, item.amount_nano_usd)
     return [item.id for item in grants]
 
 
@@ -111,21 +130,26 @@ def state(store: Store, account_id: str) -> WalletState:
     return WalletState(
         account_id=account_id,
         granted_nano_usd=NanoUsd(sum_of(store, "SELECT SUM(amount) FROM grants")),
-        settled_nano_usd=NanoUsd(sum_of(store, "SELECT SUM(total) FROM spend")),
-        held_nano_usd=NanoUsd(sum_of(store, "SELECT SUM(amount) FROM holds")),
-        open_holds=sum_of(store, "SELECT COUNT(*) FROM holds"),
-        unacknowledged_records=sum_of(store, "SELECT COUNT(*) FROM outbox"),
+        settled_nano_usd=NanoUsd(
+            sum_of(store, "SELECT SUM(total) FROM spend") + sum_of(store, "SELECT SUM(cost) FROM requests")
+        ),
+        held_nano_usd=NanoUsd(sum_of(store, "SELECT SUM(held) FROM requests WHERE cost IS NULL")),
+        open_holds=sum_of(store, "SELECT COUNT(*) FROM requests WHERE cost IS NULL"),
+        unacknowledged_records=_unacknowledged(store),
     )
 
 
 def spent(store: Store, key_id: str, period: SpendCapPeriod, *, now_ms: int) -> NanoUsd:
     """What one key has spent in the running period, holds not counted."""
-    return NanoUsd(sum_of(store, SPENT_IN_PERIOD[period], key_id, _period_start_ms(period, now_ms)))
+    of_period = (key_id, _period_start_ms(period, now_ms))
+    return NanoUsd(sum_of(store, SPENT_IN_PERIOD[period], *of_period) + sum_of(store, NOT_IN_SPEND, *of_period))
 
 
 def release_expired(store: Store, *, now_ms: int) -> int:
     """Release at $0, and report as abandoned, every hold whose request never settled; how many there were."""
-    rows = store.query("SELECT request_id, account_id, key_id, created_ms FROM holds WHERE expires_ms <= ?", now_ms)
+    rows = store.query(
+        "SELECT request_id, account_id, key_id, created_ms FROM requests WHERE cost IS NULL AND expires_ms <= ?", now_ms
+    )
     for request_id, account_id, key_id, created_ms in rows:
         record = _abandoned(account_id, request_id, key_id, created_ms, now_ms)
         settle(store, Settlement.of(record), now_ms=now_ms)
@@ -135,33 +159,52 @@ def release_expired(store: Store, *, now_ms: int) -> int:
 def due_records(store: Store, *, now_ms: int) -> dict[str, str]:
     """The next records to send, as JSON texts by their request ids; each comes again after a while unless it is
     acknowledged."""
+    memory = store.memory
+    _put_off(store, settled_until_ms=now_ms - RESEND_AFTER_MS, now_ms=now_ms)
     rows = store.query(
-        """UPDATE outbox SET due_ms = ? WHERE request_id IN (SELECT request_id FROM outbox WHERE due_ms <= ?
-           ORDER BY due_ms LIMIT ?) RETURNING request_id, record""",
-        now_ms + RESEND_AFTER_MS,
-        now_ms,
+        """SELECT request_id, record, settled_ms FROM requests WHERE (settled_ms, request_id) > (?, ?)
+           ORDER BY settled_ms, request_id LIMIT ?""",
+        memory.sent_ms,
+        memory.sent_id,
         BATCH_RECORDS,
     )
+    if rows:
+        memory.sent_id, _, memory.sent_ms = rows[-1]
+    else:
+        rows = store.query(
+            """UPDATE outbox SET due_ms = ? WHERE request_id IN (SELECT request_id FROM outbox WHERE due_ms <= ?
+               ORDER BY due_ms LIMIT ?) RETURNING request_id, record""",
+            now_ms + RESEND_AFTER_MS,
+            now_ms,
+            BATCH_RECORDS,
+        )
     return {row[0]: row[1] for row in rows}
 
 
 def acknowledge(store: Store, request_ids: Sequence[str]) -> None:
     """The ledger has these records: forget them here."""
-    store.execute("DELETE FROM outbox WHERE request_id IN (SELECT value FROM json_each(?))", encode(request_ids))
+    names = encode(request_ids)
+    rows = store.query(
+        """DELETE FROM requests WHERE cost IS NOT NULL AND request_id IN (SELECT value FROM json_each(?))
+           RETURNING key_id, cost, settled_ms""",
+        names,
+    )
+    _spend(store, rows)
+    if len(rows) < len(request_ids):
+        store.execute("DELETE FROM outbox WHERE request_id IN (SELECT value FROM json_each(?))", names)
 
 
 def replay(store: Store, *, now_ms: int) -> int:
     """Send every record that is not acknowledged once more, now; how many there are."""
     store.execute("UPDATE outbox SET due_ms = ? WHERE due_ms > ?", now_ms, now_ms)
-    return sum_of(store, "SELECT COUNT(*) FROM outbox")
+    store.memory.sent_ms, store.memory.sent_id = 0, ""
+    return _unacknowledged(store)
 
 
 def next_alarm_ms(store: Store) -> int | None:
     """When something falls due: a record to send, or a hold that expires."""
-    rows = store.query(
-        "SELECT MIN(at) FROM (SELECT MIN(due_ms) AS at FROM outbox UNION ALL SELECT MIN(expires_ms) FROM holds)"
-    )
-    return rows[0][0] if rows else None
+    at_ms: int | None = store.query(NEXT_DUE, store.memory.sent_ms, store.memory.sent_id, RESEND_AFTER_MS)[0][0]
+    return at_ms
 
 
 def use_nonce(store: Store, nonce: str, *, now_ms: int) -> bool:
@@ -188,7 +231,7 @@ def _wish(request: HoldRequest, available: NanoUsd) -> NanoUsd:
 
 def _place(store: Store, request: HoldRequest, granted: NanoUsd) -> None:
     store.execute(
-        "INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL)",
         request.request_id,
         request.account_id,
         request.key_id,
@@ -197,6 +240,7 @@ def _place(store: Store, request: HoldRequest, granted: NanoUsd) -> None:
         request.expires_ms,
         request.idempotency_key,
     )
+    _change_available(store, -granted)
     if request.limits.has_rate:
         store.execute(
             "INSERT INTO recent VALUES (?, ?, ?, ?)", request.request_id, request.key_id, request.now_ms, request.tokens
@@ -208,7 +252,10 @@ def _repeated(store: Store, request: HoldRequest) -> HoldReply | None:
     if request.idempotency_key is None:
         return None
     names = (request.key_id, request.idempotency_key)
-    if running := store.query("SELECT request_id FROM holds WHERE key_id = ? AND idempotency_key = ?", *names):
+    running = store.query(
+        "SELECT request_id FROM requests WHERE key_id = ? AND idempotency_key = ? AND cost IS NULL", *names
+    )
+    if running:
         return HoldReply(refused="duplicate_request", first_request_id=running[0][0])
     answered = store.query("SELECT request_id, cost FROM answered WHERE key_id = ? AND idempotency_key = ?", *names)
     if answered:
@@ -220,7 +267,7 @@ def _repeated(store: Store, request: HoldRequest) -> HoldReply | None:
 def _rate_refusal(store: Store, request: HoldRequest) -> HoldReply | None:
     limits = request.limits
     if limits.concurrent_requests is not None:
-        running = sum_of(store, "SELECT COUNT(*) FROM holds WHERE key_id = ?", request.key_id)
+        running = sum_of(store, "SELECT COUNT(*) FROM requests WHERE key_id = ? AND cost IS NULL", request.key_id)
         if running >= limits.concurrent_requests:
             return HoldReply(refused="rate_limit_exceeded", limit="concurrent_requests", retry_after_ms=1000)
     requests, tokens = _rates(store, request.key_id, limits, request.now_ms)
@@ -262,21 +309,52 @@ def _cap_room(store: Store, request: HoldRequest) -> NanoUsd | None:
     if cap is None:
         return None
     used = spent(store, request.key_id, period, now_ms=request.now_ms)
-    held = sum_of(store, "SELECT SUM(amount) FROM holds WHERE key_id = ?", request.key_id)
+    held = sum_of(store, "SELECT SUM(held) FROM requests WHERE key_id = ? AND cost IS NULL", request.key_id)
     return NanoUsd(cap - used - held)
 
 
-def _spend(store: Store, key_id: str, cost: NanoUsd, now_ms: int) -> None:
-    store.execute(
-        """INSERT INTO spend VALUES (?1, ?2, ?3, ?2, ?4, ?2) ON CONFLICT (key_id) DO UPDATE SET
-           total = total + ?2,
-           day = CASE WHEN day_ms = ?3 THEN day ELSE 0 END + ?2, day_ms = ?3,
-           month = CASE WHEN month_ms = ?4 THEN month ELSE 0 END + ?2, month_ms = ?4""",
-        key_id,
-        cost,
-        _period_start_ms("day", now_ms),
-        _period_start_ms("month", now_ms),
-    )
+def _available(store: Store) -> NanoUsd:
+    if store.memory.available is None:
+        store.memory.available = sum_of(store, AVAILABLE)
+    return NanoUsd(store.memory.available)
+
+
+def _change_available(store: Store, amount: int) -> None:
+    if store.memory.available is not None:
+        store.memory.available += amount
+
+
+def _unacknowledged(store: Store) -> int:
+    return sum_of(store, "SELECT (SELECT COUNT(*) FROM outbox) + (SELECT COUNT(cost) FROM requests)")
+
+
+def _put_off(store: Store, *, settled_until_ms: int, now_ms: int) -> None:
+    """What the ledger has not taken in time no longer stands among the requests, which are looked through often."""
+    late = "INSERT INTO outbox SELECT request_id, record, ? FROM requests WHERE settled_ms <= ? RETURNING request_id"
+    if store.query(late, now_ms, settled_until_ms):
+        gone = "DELETE FROM requests WHERE settled_ms <= ? RETURNING key_id, cost, settled_ms"
+        _spend(store, store.query(gone, settled_until_ms))
+
+
+def _spend(store: Store, charges: Sequence[Sequence[Any]]) -> None:
+    """Add charges, which are (key_id, cost, settled_ms), to the sums of their keys. They come in any order, so one of
+    an earlier day or month than the row's counts for the total alone."""
+    sums: Counter[tuple[str, int]] = Counter()
+    for key_id, cost, settled_ms in charges:
+        sums[key_id, _period_start_ms("day", settled_ms)] += cost
+    for (key_id, day_ms), cost in sums.items():
+        store.execute(
+            """INSERT INTO spend VALUES (?1, ?2, ?3, ?2, ?4, ?2) ON CONFLICT (key_id) DO UPDATE SET
+               total = total + ?2,
+               day = CASE WHEN day_ms > ?3 THEN day WHEN day_ms = ?3 THEN day + ?2 ELSE ?2 END,
+               day_ms = MAX(day_ms, ?3),
+               month = CASE WHEN month_ms > ?4 THEN month WHEN month_ms = ?4 THEN month + ?2 ELSE ?2 END,
+               month_ms = MAX(month_ms, ?4)""",
+            key_id,
+            cost,
+            day_ms,
+            _period_start_ms("month", day_ms),
+        )
 
 
 def _period_start_ms(period: SpendCapPeriod, now_ms: int) -> int:

@@ -35,7 +35,7 @@ from gateway.records import (
 from gateway.sse import parse_event
 from gateway.turnstile import Turnstile
 from gateway.wallet_calls import call as call_wallet
-from gateway.wallet_tables import create_tables
+from gateway.wallet_tables import Memory, create_tables
 from tests.unit.gateway.catalogues import ACCOUNT, API_KEY, CATALOGUE, CHAT, PROVIDERS, key_record, whole_answer
 from tests.unit.gateway.upstreams import BytesBody, Clock, ScriptedRelay, Upstream, json_reply
 from tests.unit.gateway.words import MemoryWord
@@ -51,6 +51,7 @@ class MemoryStore:
         connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         weakref.finalize(self, connection.close)
         self._connection = connection
+        self.memory = Memory()
         create_tables(self)
 
     def execute(self, statement: str, *parameters: Any) -> None:
@@ -65,8 +66,10 @@ class MemoryStore:
         tables = [row[0] for row in self.query("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
         return {table: self.query(f"SELECT * FROM {table}") for table in tables}  # noqa: S608 its own tables
 
-    def outbox(self) -> list[UsageRecord]:
-        texts = [row[0] for row in self.query("SELECT record FROM outbox")]
+    def records(self) -> list[UsageRecord]:
+        """What was settled and is not acknowledged."""
+        rows = self.query("SELECT record FROM outbox UNION ALL SELECT record FROM requests WHERE cost IS NOT NULL")
+        texts = [row[0] for row in rows]
         return [UsageRecord.from_fields(Fields.parse(text, "record")) for text in texts]
 
 
@@ -195,8 +198,7 @@ class FakePorts:
         wallet.grant(self.store(), [Grant(id=name, kind="credit", amount_nano_usd=NanoUsd(amount_nano_usd))])
 
     def records(self) -> list[UsageRecord]:
-        """What was settled and not yet acknowledged."""
-        return self.store().outbox()
+        return self.store().records()
 
     def open_holds(self) -> int:
         return wallet.state(self.store(), ACCOUNT).open_holds

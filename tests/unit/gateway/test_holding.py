@@ -235,7 +235,7 @@ async def test_a_part_whose_tokens_cannot_be_bounded_is_refused_before_anything_
         "unsupported_parameter",
         "messages",
     )
-    assert ports.wallets[key_record().account_id].dump()["holds"] == []
+    assert ports.wallets[key_record().account_id].dump()["requests"] == []
 
 
 async def test_the_dearest_candidate_decides_how_much_is_held() -> None:
@@ -405,7 +405,7 @@ async def test_the_hold_outlasts_the_longest_attempt() -> None:
 
     await serve(chat_request({**CHAT, "stream": True}), ports)
 
-    held = ports.store().query("SELECT expires_ms FROM holds")
+    held = ports.store().query("SELECT expires_ms FROM requests")
     await ports.finish()
     assert held == [(NOW_MS + 600_000 + HOLD_GRACE_MS,)]
 

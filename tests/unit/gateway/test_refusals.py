@@ -203,7 +203,7 @@ async def test_a_parameter_that_no_provider_could_take_is_refused_by_name(param:
         answer = await chat(ports, **{"stream": True, param: value})
 
         assert refused(answer) == (400, "invalid_request", "invalid_request_error", param), value
-        assert ports.wallets[ACCOUNT].dump()["holds"] == []
+        assert ports.wallets[ACCOUNT].dump()["requests"] == []
 
 
 @pytest.mark.parametrize("param", ["stream", "stream_options", "max_tokens", "max_completion_tokens", "n"])

@@ -1,6 +1,7 @@
 """The Wallet's rules one by one: every refusal, and both sides of every limit."""
 
 from datetime import UTC, datetime
+from typing import get_args
 
 import pytest
 
@@ -9,6 +10,7 @@ from gateway.money import NanoUsd
 from gateway.records import KeyLimits, SpendCapPeriod, UsageState
 from gateway.wallet import BATCH_RECORDS, IDEMPOTENCY_KEPT_MS, NONCES_KEPT_MS, RESEND_AFTER_MS, GrantConflict
 from gateway.wallet_messages import HoldRequest
+from gateway.wallet_tables import Memory, create_tables
 from tests.unit.gateway.catalogues import ACCOUNT, NOW_MS
 from tests.unit.gateway.fakes import MemoryStore
 from tests.unit.gateway.shapes import usage
@@ -121,7 +123,7 @@ def test_settling_takes_the_hold_away_and_leaves_the_charge(cost: int) -> None:
     assert settle(store, record("r1", cost))
 
     assert (held(store), available(store)) == (0, 100 - cost)
-    assert store.outbox() == [record("r1", cost)]
+    assert store.records() == [record("r1", cost)]
 
 
 def test_settling_twice_charges_once() -> None:
@@ -335,6 +337,37 @@ def test_what_a_key_has_spent_is_told_for_each_period() -> None:
     assert [wallet.spent(store, "key_1", period, now_ms=now_ms + DAY_MS) for period in periods] == [0, 16, 21]
 
 
+def test_charges_count_for_their_own_day_and_month_in_whatever_order_they_are_acknowledged() -> None:
+    store = funded(1_000)
+    days = {"r1": "2026-10-31T23:59:59", "r2": "2026-11-23T12:00:00", "r3": "2026-11-24T11:00:00"}
+    for cost, (name, when) in zip((5, 7, 9), days.items(), strict=True):
+        hold(store, hold_request(name, cost, now_ms=at(when)))
+        settle(store, record(name, cost), now_ms=at(when))
+
+    for name in ("r2", "r3", "r1"):
+        wallet.acknowledge(store, [name])
+
+        spent = [wallet.spent(store, "key_1", period, now_ms=at(days["r3"])) for period in get_args(SpendCapPeriod)]
+        assert spent == [9, 16, 21]
+    assert wallet.state(store, ACCOUNT).settled_nano_usd == 21
+
+
+def test_what_an_earlier_version_held_can_be_settled() -> None:
+    store = funded(100)
+    store.execute(
+        """CREATE TABLE holds (request_id TEXT PRIMARY KEY, account_id TEXT NOT NULL, key_id TEXT NOT NULL,
+           amount INTEGER NOT NULL, created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL, idempotency_key TEXT)"""
+    )
+    store.execute("INSERT INTO holds VALUES ('r1', ?, 'key_1', 60, ?, ?, NULL)", ACCOUNT, NOW_MS, NOW_MS + 1)
+
+    create_tables(store)
+    create_tables(store)
+
+    assert (held(store), available(store)) == (60, 40)
+    assert settle(store, record("r1", 30))
+    assert (held(store), available(store)) == (0, 70)
+
+
 def test_an_idempotency_key_that_is_being_answered_is_refused() -> None:
     store = funded(100)
     hold(store, hold_request("r1", 1, idempotency_key="k"))
@@ -389,7 +422,7 @@ def test_a_hold_that_was_never_settled_is_released_at_nothing_and_reported(later
     assert wallet.release_expired(store, now_ms=NOW_MS + later_ms) == released
 
     assert available(store) == 40 + 60 * released
-    assert [(item.state, item.cost_nano_usd, item.account_id) for item in store.outbox()] == [
+    assert [(item.state, item.cost_nano_usd, item.account_id) for item in store.records()] == [
         ("abandoned", 0, ACCOUNT)
     ] * released
 
@@ -411,11 +444,34 @@ def test_a_record_is_sent_until_it_is_acknowledged() -> None:
     def due(now_ms: int) -> int:
         return len(wallet.due_records(store, now_ms=now_ms))
 
-    assert [due(NOW_MS - 1), due(NOW_MS), due(NOW_MS), due(NOW_MS + RESEND_AFTER_MS - 1)] == [0, 1, 0, 0]
-    assert due(NOW_MS + RESEND_AFTER_MS) == 1
+    assert [due(NOW_MS), due(NOW_MS), due(NOW_MS + RESEND_AFTER_MS - 1)] == [1, 0, 0]
+    later_ms = NOW_MS + RESEND_AFTER_MS
+    assert [due(later_ms), due(later_ms), due(later_ms + RESEND_AFTER_MS)] == [1, 0, 1]
     wallet.acknowledge(store, ["r1", "unknown"])
     assert due(NOW_MS + DAY_MS) == 0
     assert wallet.state(store, ACCOUNT).unacknowledged_records == 0
+    assert available(store) == 70
+
+
+def test_what_settles_while_others_are_sent_is_sent_next_whatever_the_clock_says() -> None:
+    store = funded(100)
+    for name, now_ms in (("r2", NOW_MS), ("r1", NOW_MS), ("r0", NOW_MS - 5)):
+        hold(store, hold_request(name, 1))
+        settle(store, record(name, 1), now_ms=now_ms)
+
+        assert list(wallet.due_records(store, now_ms=NOW_MS)) == [name]
+
+
+def test_a_wallet_that_has_just_begun_sends_what_is_not_acknowledged() -> None:
+    store = funded(100)
+    hold(store, hold_request("r1", 60))
+    settle(store, record("r1", 30))
+    wallet.due_records(store, now_ms=NOW_MS)
+
+    store.memory = Memory()
+
+    assert wallet.next_alarm_ms(store) == NOW_MS
+    assert list(wallet.due_records(store, now_ms=NOW_MS)) == ["r1"]
 
 
 def test_records_are_sent_in_batches_the_oldest_first() -> None:

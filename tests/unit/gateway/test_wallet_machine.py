@@ -15,6 +15,7 @@ from gateway.money import NanoUsd
 from gateway.records import KeyLimits, UsageState
 from gateway.wallet import IDEMPOTENCY_KEPT_MS, RATE_WINDOW_MS, RESEND_AFTER_MS, GrantConflict
 from gateway.wallet_messages import HoldRequest
+from gateway.wallet_tables import Memory
 from tests.unit.gateway.catalogues import ACCOUNT, NOW_MS
 from tests.unit.gateway.fakes import MemoryStore
 from tests.unit.gateway.shapes import usage
@@ -67,6 +68,20 @@ class Held:
 
 
 @dataclass(slots=True, kw_only=True)
+class Kept:
+    """A record that is not acknowledged; ``again_ms`` is when it is sent again, once it has waited for a minute."""
+
+    settled_ms: int
+    is_sent: bool = False
+    again_ms: int | None = None
+
+    def due_ms(self) -> int:
+        if self.again_ms is not None:
+            return self.again_ms
+        return self.settled_ms + RESEND_AFTER_MS if self.is_sent else self.settled_ms
+
+
+@dataclass(slots=True, kw_only=True)
 class Model:
     """What a Wallet is, in lists and dicts that are looked through each time."""
 
@@ -75,8 +90,30 @@ class Model:
     charges: list[tuple[str, int, int]] = field(default_factory=list)  # key, cost, time
     recent: dict[str, tuple[str, int, int]] = field(default_factory=dict)  # key, time, tokens
     answered: dict[tuple[str, str], int] = field(default_factory=dict)  # time
-    outbox: dict[str, int] = field(default_factory=dict)  # when it is sent next
+    records: dict[str, Kept] = field(default_factory=dict)
+    sent_ms: int = 0  # when the last one was settled that was sent
     revoked: set[str] = field(default_factory=set)
+
+    def send(self, now_ms: int) -> set[str]:
+        """Which records are sent now."""
+        for kept in self.records.values():
+            if kept.again_ms is None and now_ms - kept.settled_ms >= RESEND_AFTER_MS:
+                kept.again_ms = now_ms
+        waiting = {name: kept for name, kept in self.records.items() if kept.again_ms is None}
+        due = {name: kept for name, kept in waiting.items() if not kept.is_sent}
+        self.sent_ms = max((kept.settled_ms for kept in due.values()), default=self.sent_ms)
+        late = {name: kept for name, kept in self.records.items() if name not in waiting and kept.due_ms() <= now_ms}
+        for kept in due.values():
+            kept.is_sent = True
+        for kept in late.values():
+            kept.again_ms = now_ms + RESEND_AFTER_MS
+        return {*due, *late}
+
+    def forget(self) -> None:
+        """What was sent, and when."""
+        self.sent_ms = 0
+        for kept in self.records.values():
+            kept.is_sent = False
 
     def available(self) -> int:
         settled = sum(cost for _, cost, _ in self.charges)
@@ -222,8 +259,9 @@ class WalletMachine(RuleBasedStateMachine):
 
     def charged(self, request_id: str, cost: int, tokens: int, *, answered: bool) -> None:
         held = self.model.holds.pop(request_id)
-        self.model.charges.append((held.key_id, cost, self.now_ms))
-        self.model.outbox[request_id] = self.now_ms
+        settled_ms = max(self.now_ms, self.model.sent_ms + 1)
+        self.model.charges.append((held.key_id, cost, settled_ms))
+        self.model.records[request_id] = Kept(settled_ms=settled_ms)
         if request_id in self.model.recent:
             key_id, at_ms, _ = self.model.recent[request_id]
             self.model.recent[request_id] = (key_id, at_ms, tokens)
@@ -259,28 +297,37 @@ class WalletMachine(RuleBasedStateMachine):
 
     @rule()
     def send(self) -> None:
-        due = {name for name, due_ms in self.model.outbox.items() if due_ms <= self.now_ms}
+        due = self.model.send(self.now_ms)
         sent: dict[str, str] = {}
         while batch := wallet.due_records(self.store, now_ms=self.now_ms):
             assert not sent.keys() & batch.keys()
             sent |= batch
         assert sent.keys() == due
         assert all(f'"request_id":"{name}"' in text for name, text in sent.items())
-        self.model.outbox |= dict.fromkeys(due, self.now_ms + RESEND_AFTER_MS)
 
     @rule()
     def replay(self) -> None:
-        assert wallet.replay(self.store, now_ms=self.now_ms) == len(self.model.outbox)
-        self.model.outbox = {name: min(due_ms, self.now_ms) for name, due_ms in self.model.outbox.items()}
+        assert wallet.replay(self.store, now_ms=self.now_ms) == len(self.model.records)
+        self.model.forget()
+        for kept in self.model.records.values():
+            if kept.again_ms is not None:
+                kept.again_ms = min(kept.again_ms, self.now_ms)
 
-    @precondition(lambda self: self.model.outbox)
+    @rule()
+    def begin_again(self) -> None:
+        """The platform ends an object when it likes; the next one has the tables alone."""
+        self.store.memory = Memory()
+        self.model.forget()
+
+    @precondition(lambda self: self.model.records)
     @rule(data=st.data())
     def acknowledge(self, data: st.DataObject) -> None:
-        name = data.draw(st.sampled_from(sorted(self.model.outbox)))
-        del self.model.outbox[name]
-        wallet.acknowledge(self.store, [name])
+        names = data.draw(st.sets(st.sampled_from(sorted(self.model.records)), min_size=1))
+        for name in names:
+            del self.model.records[name]
+        wallet.acknowledge(self.store, [*names, "unknown"])
         with unchanged(self.store):
-            wallet.acknowledge(self.store, [name])
+            wallet.acknowledge(self.store, [*names])
 
     @invariant()
     def the_state_is_the_model_s(self) -> None:
@@ -297,12 +344,17 @@ class WalletMachine(RuleBasedStateMachine):
 
     @invariant()
     def each_settled_record_is_kept_until_it_is_acknowledged(self) -> None:
-        assert {item.request_id for item in self.store.outbox()} == set(self.model.outbox)
+        assert {item.request_id for item in self.store.records()} == set(self.model.records)
 
     @invariant()
     def the_alarm_is_never_later_than_what_falls_due(self) -> None:
-        due = [*self.model.outbox.values(), *(held.expires_ms for held in self.model.holds.values())]
+        due = [kept.due_ms() for kept in self.model.records.values()]
+        due += [held.expires_ms for held in self.model.holds.values()]
         assert wallet.next_alarm_ms(self.store) == min(due, default=None)
+
+    @invariant()
+    def what_is_remembered_is_what_the_tables_say(self) -> None:
+        assert self.store.memory.available in {None, self.model.available()}
 
 
 def test_any_sequence_of_calls_leaves_the_wallet_as_a_plain_model_has_it() -> None:

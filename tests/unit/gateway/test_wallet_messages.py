@@ -79,4 +79,4 @@ def test_a_call_settles_each_of_its_lines_and_keeps_each_record_as_it_came() -> 
     call(store, "settle", "", account_id=ACCOUNT, now_ms=NOW_MS, lines=lines)
 
     assert wallet.state(store, ACCOUNT).settled_nano_usd == 12
-    assert store.outbox() == records
+    assert store.records() == records
