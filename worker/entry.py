@@ -75,6 +75,7 @@ class Wallet(DurableObject):
         self._alarm_ms = None
         at_ms = now_ms()
         wallet.release_expired(self._store, now_ms=at_ms)
+        wallet.put_off(self._store, now_ms=at_ms)
         wallet.prune(self._store, now_ms=at_ms)
         while records := wallet.due_records(self._store, now_ms=at_ms):
             await send_usage(UsageMessage(self._account_id, list(records), ",".join(records.values())))

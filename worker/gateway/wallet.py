@@ -156,16 +156,26 @@ def release_expired(store: Store, *, now_ms: int) -> int:
     return len(rows)
 
 
+def put_off(store: Store, *, now_ms: int) -> None:
+    """Move what the ledger has not taken in time, and is due again now, away from the requests, which are looked
+    through often."""
+    until_ms = now_ms - RESEND_AFTER_MS
+    late = "INSERT INTO outbox SELECT request_id, record, ? FROM requests WHERE settled_ms <= ? RETURNING request_id"
+    if store.query(late, now_ms, until_ms):
+        gone = "DELETE FROM requests WHERE settled_ms <= ? RETURNING key_id, cost, settled_ms"
+        _spend(store, store.query(gone, until_ms))
+
+
 def due_records(store: Store, *, now_ms: int) -> dict[str, str]:
     """The next records to send, as JSON texts by their request ids; each comes again after a while unless it is
-    acknowledged."""
+    acknowledged. What settles later than ``now_ms`` waits for more, or every record would be a message of its own."""
     memory = store.memory
-    _put_off(store, settled_until_ms=now_ms - RESEND_AFTER_MS, now_ms=now_ms)
     rows = store.query(
-        """SELECT request_id, record, settled_ms FROM requests WHERE (settled_ms, request_id) > (?, ?)
-           ORDER BY settled_ms, request_id LIMIT ?""",
+        """SELECT request_id, record, settled_ms FROM requests
+           WHERE (settled_ms, request_id) > (?, ?) AND settled_ms <= ? ORDER BY settled_ms, request_id LIMIT ?""",
         memory.sent_ms,
         memory.sent_id,
+        max(now_ms, memory.sent_ms + 1),  # where the clock has gone back, they are dated so
         BATCH_RECORDS,
     )
     if rows:
@@ -328,20 +338,13 @@ def _unacknowledged(store: Store) -> int:
     return sum_of(store, "SELECT (SELECT COUNT(*) FROM outbox) + (SELECT COUNT(cost) FROM requests)")
 
 
-def _put_off(store: Store, *, settled_until_ms: int, now_ms: int) -> None:
-    """What the ledger has not taken in time no longer stands among the requests, which are looked through often."""
-    late = "INSERT INTO outbox SELECT request_id, record, ? FROM requests WHERE settled_ms <= ? RETURNING request_id"
-    if store.query(late, now_ms, settled_until_ms):
-        gone = "DELETE FROM requests WHERE settled_ms <= ? RETURNING key_id, cost, settled_ms"
-        _spend(store, store.query(gone, settled_until_ms))
-
-
 def _spend(store: Store, charges: Sequence[Sequence[Any]]) -> None:
     """Add charges, which are (key_id, cost, settled_ms), to the sums of their keys. They come in any order, so one of
     an earlier day or month than the row's counts for the total alone."""
     sums: Counter[tuple[str, int]] = Counter()
     for key_id, cost, settled_ms in charges:
-        sums[key_id, _period_start_ms("day", settled_ms)] += cost
+        if cost:
+            sums[key_id, _period_start_ms("day", settled_ms)] += cost
     for (key_id, day_ms), cost in sums.items():
         store.execute(
             """INSERT INTO spend VALUES (?1, ?2, ?3, ?2, ?4, ?2) ON CONFLICT (key_id) DO UPDATE SET

@@ -442,18 +442,29 @@ def test_a_record_is_sent_until_it_is_acknowledged() -> None:
     settle(store, record("r1", 30))
 
     def due(now_ms: int) -> int:
+        wallet.put_off(store, now_ms=now_ms)
         return len(wallet.due_records(store, now_ms=now_ms))
 
-    assert [due(NOW_MS), due(NOW_MS), due(NOW_MS + RESEND_AFTER_MS - 1)] == [1, 0, 0]
-    later_ms = NOW_MS + RESEND_AFTER_MS
-    assert [due(later_ms), due(later_ms), due(later_ms + RESEND_AFTER_MS)] == [1, 0, 1]
+    assert [due(NOW_MS - 1), due(NOW_MS), due(NOW_MS), due(NOW_MS + RESEND_AFTER_MS - 1)] == [0, 1, 0, 0]
+    assert due(NOW_MS + RESEND_AFTER_MS) == 1
+    assert [due(NOW_MS + 2 * RESEND_AFTER_MS - 1), due(NOW_MS + 2 * RESEND_AFTER_MS)] == [0, 1]
     wallet.acknowledge(store, ["r1", "unknown"])
     assert due(NOW_MS + DAY_MS) == 0
     assert wallet.state(store, ACCOUNT).unacknowledged_records == 0
     assert available(store) == 70
 
 
-def test_what_settles_while_others_are_sent_is_sent_next_whatever_the_clock_says() -> None:
+def test_what_settles_while_others_are_sent_waits_for_the_next_alarm() -> None:
+    store = funded(100)
+    for name, now_ms in (("r1", NOW_MS - 1), ("r2", NOW_MS + 1)):
+        hold(store, hold_request(name, 1))
+        settle(store, record(name, 1), now_ms=now_ms)
+
+    assert [list(wallet.due_records(store, now_ms=NOW_MS)) for _ in range(2)] == [["r1"], []]
+    assert list(wallet.due_records(store, now_ms=NOW_MS + 1)) == ["r2"]
+
+
+def test_what_settles_after_others_were_sent_is_sent_next_whatever_the_clock_says() -> None:
     store = funded(100)
     for name, now_ms in (("r2", NOW_MS), ("r1", NOW_MS), ("r0", NOW_MS - 5)):
         hold(store, hold_request(name, 1))

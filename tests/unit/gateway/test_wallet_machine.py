@@ -99,15 +99,19 @@ class Model:
         for kept in self.records.values():
             if kept.again_ms is None and now_ms - kept.settled_ms >= RESEND_AFTER_MS:
                 kept.again_ms = now_ms
-        waiting = {name: kept for name, kept in self.records.items() if kept.again_ms is None}
-        due = {name: kept for name, kept in waiting.items() if not kept.is_sent}
-        self.sent_ms = max((kept.settled_ms for kept in due.values()), default=self.sent_ms)
-        late = {name: kept for name, kept in self.records.items() if name not in waiting and kept.due_ms() <= now_ms}
-        for kept in due.values():
-            kept.is_sent = True
-        for kept in late.values():
-            kept.again_ms = now_ms + RESEND_AFTER_MS
-        return {*due, *late}
+        late = {name for name, kept in self.records.items() if kept.again_ms is not None and kept.again_ms <= now_ms}
+        for name in late:
+            self.records[name].again_ms = now_ms + RESEND_AFTER_MS
+        sent = set(late)
+        while due := {name for name, kept in self.records.items() if self.is_fresh(kept, now_ms)}:
+            for name in due:
+                self.records[name].is_sent = True
+            self.sent_ms = max(self.records[name].settled_ms for name in due)
+            sent |= due
+        return sent
+
+    def is_fresh(self, kept: Kept, now_ms: int) -> bool:
+        return kept.again_ms is None and not kept.is_sent and kept.settled_ms <= max(now_ms, self.sent_ms + 1)
 
     def forget(self) -> None:
         """What was sent, and when."""
@@ -298,6 +302,7 @@ class WalletMachine(RuleBasedStateMachine):
     @rule()
     def send(self) -> None:
         due = self.model.send(self.now_ms)
+        wallet.put_off(self.store, now_ms=self.now_ms)
         sent: dict[str, str] = {}
         while batch := wallet.due_records(self.store, now_ms=self.now_ms):
             assert not sent.keys() & batch.keys()
