@@ -13,7 +13,7 @@ from typing import Any
 from bench import json_calls, report
 from bench.peers import GATEWAY, Field
 from bench.results import Measurement, Section
-from gateway import wallet
+from gateway import wallet, wallet_delivery
 from gateway.money import NanoUsd
 from gateway.records import Grant, KeyLimits
 from gateway.wallet_messages import HoldRequest, Settlement
@@ -108,8 +108,8 @@ def _pass_through(store: "_Store", request_ids: Sequence[str]) -> None:
     for request_id in request_ids:
         wallet.hold(store, _hold_request(request_id))
         wallet.settle(store, _settlement(request_id), now_ms=START_MS)
-    wallet.due_records(store, now_ms=START_MS)
-    wallet.acknowledge(store, request_ids)
+    wallet_delivery.due_records(store, now_ms=START_MS)
+    wallet_delivery.acknowledge(store, request_ids)
 
 
 class _Store:

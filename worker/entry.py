@@ -15,6 +15,7 @@ from drills import respond
 from gateway import wallet
 from gateway.app import serve
 from gateway.wallet_calls import call
+from gateway.wallet_delivery import due_records
 from gateway.wallet_messages import UsageMessage
 from gateway.wallet_tables import create_tables
 from webapi import now_ms, request_from_js, response_to_js
@@ -74,10 +75,8 @@ class Wallet(DurableObject):
     async def alarm(self) -> None:
         self._alarm_ms = None
         at_ms = now_ms()
-        wallet.release_expired(self._store, now_ms=at_ms)
-        wallet.put_off(self._store, now_ms=at_ms)
-        wallet.prune(self._store, now_ms=at_ms)
-        while records := wallet.due_records(self._store, now_ms=at_ms):
+        wallet.tidy(self._store, now_ms=at_ms)
+        while records := due_records(self._store, now_ms=at_ms):
             await send_usage(UsageMessage(self._account_id, list(records), ",".join(records.values())))
         await self._set_alarm(wallet.next_alarm_ms(self._store), at_ms)
 

@@ -8,14 +8,13 @@ puts the cost in the hold's place, and what has no hold cannot be settled. No fu
 transaction.
 """
 
-from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any, assert_never
 
 from gateway.money import NanoUsd
-from gateway.records import NO_USAGE, Grant, KeyLimits, SpendCapPeriod, UsageRecord, WalletState, encode
+from gateway.records import NO_USAGE, Grant, KeyLimits, UsageRecord, WalletState
+from gateway.wallet_delivery import RESEND_AFTER_MS, put_off, unacknowledged
 from gateway.wallet_messages import HoldReply, HoldRequest, RateState, RefusalReason, Settlement
+from gateway.wallet_spend import spent
 from gateway.wallet_tables import Store, sum_of
 
 RATE_WINDOW_MS = 60_000
@@ -23,9 +22,6 @@ MODEST_SHARE = 4
 """The part of what is available that one call may take which names no bound of its output."""
 NONCES_KEPT_MS = 660_000
 IDEMPOTENCY_KEPT_MS = 24 * 3_600_000
-DAY_MS = 24 * 3_600_000
-RESEND_AFTER_MS = 60_000
-BATCH_RECORDS = 50
 
 # What every hold asks, in one statement: is the key revoked, and what is the request held with already.
 STANDING = """SELECT EXISTS (SELECT 1 FROM revoked WHERE key_id = ?),
@@ -33,14 +29,6 @@ STANDING = """SELECT EXISTS (SELECT 1 FROM revoked WHERE key_id = ?),
 
 AVAILABLE = """SELECT (SELECT COALESCE(SUM(amount), 0) FROM grants) - (SELECT COALESCE(SUM(total), 0) FROM spend)
     - (SELECT COALESCE(SUM(COALESCE(cost, held)), 0) FROM requests)"""
-
-# A sum of an earlier period counts as nothing; the total began at 0.
-SPENT_IN_PERIOD: dict[SpendCapPeriod, str] = {
-    "day": "SELECT SUM(day) FROM spend WHERE key_id = ? AND day_ms >= ?",
-    "month": "SELECT SUM(month) FROM spend WHERE key_id = ? AND month_ms >= ?",
-    "total": "SELECT SUM(total) FROM spend WHERE key_id = ? AND day_ms >= ?",
-}
-NOT_IN_SPEND = "SELECT SUM(cost) FROM requests WHERE key_id = ? AND settled_ms >= ?"
 
 # The alarm's next time: a record of the outbox, one that is to be sent or given up for now, a hold that expires.
 NEXT_DUE = """SELECT MIN(at_ms) FROM (SELECT MIN(due_ms) AS at_ms FROM outbox UNION ALL SELECT MIN(CASE
@@ -135,14 +123,8 @@ def state(store: Store, account_id: str) -> WalletState:
         ),
         held_nano_usd=NanoUsd(sum_of(store, "SELECT SUM(held) FROM requests WHERE cost IS NULL")),
         open_holds=sum_of(store, "SELECT COUNT(*) FROM requests WHERE cost IS NULL"),
-        unacknowledged_records=_unacknowledged(store),
+        unacknowledged_records=unacknowledged(store),
     )
-
-
-def spent(store: Store, key_id: str, period: SpendCapPeriod, *, now_ms: int) -> NanoUsd:
-    """What one key has spent in the running period, holds not counted."""
-    of_period = (key_id, _period_start_ms(period, now_ms))
-    return NanoUsd(sum_of(store, SPENT_IN_PERIOD[period], *of_period) + sum_of(store, NOT_IN_SPEND, *of_period))
 
 
 def release_expired(store: Store, *, now_ms: int) -> int:
@@ -154,61 +136,6 @@ def release_expired(store: Store, *, now_ms: int) -> int:
         record = _abandoned(account_id, request_id, key_id, created_ms, now_ms)
         settle(store, Settlement.of(record), now_ms=now_ms)
     return len(rows)
-
-
-def put_off(store: Store, *, now_ms: int) -> None:
-    """Move what the ledger has not taken in time, and is due again now, away from the requests, which are looked
-    through often."""
-    until_ms = now_ms - RESEND_AFTER_MS
-    late = "INSERT INTO outbox SELECT request_id, record, ? FROM requests WHERE settled_ms <= ? RETURNING request_id"
-    if store.query(late, now_ms, until_ms):
-        gone = "DELETE FROM requests WHERE settled_ms <= ? RETURNING key_id, cost, settled_ms"
-        _spend(store, store.query(gone, until_ms))
-
-
-def due_records(store: Store, *, now_ms: int) -> dict[str, str]:
-    """The next records to send, as JSON texts by their request ids; each comes again after a while unless it is
-    acknowledged. What settles later than ``now_ms`` waits for more, or every record would be a message of its own."""
-    memory = store.memory
-    rows = store.query(
-        """SELECT request_id, record, settled_ms FROM requests
-           WHERE (settled_ms, request_id) > (?, ?) AND settled_ms <= ? ORDER BY settled_ms, request_id LIMIT ?""",
-        memory.sent_ms,
-        memory.sent_id,
-        max(now_ms, memory.sent_ms + 1),  # where the clock has gone back, they are dated so
-        BATCH_RECORDS,
-    )
-    if rows:
-        memory.sent_id, _, memory.sent_ms = rows[-1]
-    else:
-        rows = store.query(
-            """UPDATE outbox SET due_ms = ? WHERE request_id IN (SELECT request_id FROM outbox WHERE due_ms <= ?
-               ORDER BY due_ms LIMIT ?) RETURNING request_id, record""",
-            now_ms + RESEND_AFTER_MS,
-            now_ms,
-            BATCH_RECORDS,
-        )
-    return {row[0]: row[1] for row in rows}
-
-
-def acknowledge(store: Store, request_ids: Sequence[str]) -> None:
-    """The ledger has these records: forget them here."""
-    names = encode(request_ids)
-    rows = store.query(
-        """DELETE FROM requests WHERE cost IS NOT NULL AND request_id IN (SELECT value FROM json_each(?))
-           RETURNING key_id, cost, settled_ms""",
-        names,
-    )
-    _spend(store, rows)
-    if len(rows) < len(request_ids):
-        store.execute("DELETE FROM outbox WHERE request_id IN (SELECT value FROM json_each(?))", names)
-
-
-def replay(store: Store, *, now_ms: int) -> int:
-    """Send every record that is not acknowledged once more, now; how many there are."""
-    store.execute("UPDATE outbox SET due_ms = ? WHERE due_ms > ?", now_ms, now_ms)
-    store.memory.sent_ms, store.memory.sent_id = 0, ""
-    return _unacknowledged(store)
 
 
 def next_alarm_ms(store: Store) -> int | None:
@@ -223,6 +150,13 @@ def use_nonce(store: Store, nonce: str, *, now_ms: int) -> bool:
         return False
     store.execute("INSERT INTO nonces VALUES (?, ?)", nonce, now_ms)
     return True
+
+
+def tidy(store: Store, *, now_ms: int) -> None:
+    """What an alarm does before it sends what is due."""
+    release_expired(store, now_ms=now_ms)
+    put_off(store, now_ms=now_ms)
+    prune(store, now_ms=now_ms)
 
 
 def prune(store: Store, *, now_ms: int) -> None:
@@ -332,46 +266,6 @@ def _available(store: Store) -> NanoUsd:
 def _change_available(store: Store, amount: int) -> None:
     if store.memory.available is not None:
         store.memory.available += amount
-
-
-def _unacknowledged(store: Store) -> int:
-    return sum_of(store, "SELECT (SELECT COUNT(*) FROM outbox) + (SELECT COUNT(cost) FROM requests)")
-
-
-def _spend(store: Store, charges: Sequence[Sequence[Any]]) -> None:
-    """Add charges, which are (key_id, cost, settled_ms), to the sums of their keys. They come in any order, so one of
-    an earlier day or month than the row's counts for the total alone."""
-    sums: Counter[tuple[str, int]] = Counter()
-    for key_id, cost, settled_ms in charges:
-        if cost:
-            sums[key_id, _period_start_ms("day", settled_ms)] += cost
-    for (key_id, day_ms), cost in sums.items():
-        store.execute(
-            """INSERT INTO spend VALUES (?1, ?2, ?3, ?2, ?4, ?2) ON CONFLICT (key_id) DO UPDATE SET
-               total = total + ?2,
-               day = CASE WHEN day_ms > ?3 THEN day WHEN day_ms = ?3 THEN day + ?2 ELSE ?2 END,
-               day_ms = MAX(day_ms, ?3),
-               month = CASE WHEN month_ms > ?4 THEN month WHEN month_ms = ?4 THEN month + ?2 ELSE ?2 END,
-               month_ms = MAX(month_ms, ?4)""",
-            key_id,
-            cost,
-            day_ms,
-            _period_start_ms("month", day_ms),
-        )
-
-
-def _period_start_ms(period: SpendCapPeriod, now_ms: int) -> int:
-    """When the day or the month began, in UTC; the total began at 0."""
-    today_ms = now_ms - now_ms % DAY_MS
-    match period:
-        case "day":
-            return today_ms
-        case "month":
-            return today_ms - (datetime.fromtimestamp(today_ms / 1000, UTC).day - 1) * DAY_MS
-        case "total":
-            return 0
-        case _:
-            assert_never(period)
 
 
 def _abandoned(account_id: str, request_id: str, key_id: str, created_ms: int, now_ms: int) -> UsageRecord:

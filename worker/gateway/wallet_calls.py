@@ -1,4 +1,4 @@
-"""The Wallet's calls: a JSON text in, a JSON text out, one rule of wallet.py between.
+"""The Wallet's calls: a JSON text in, a JSON text out, one rule of the Wallet between.
 
 A call takes along what is to be settled, so that most requests cost one call. That is settled first: a request that is
 repeated with its Idempotency-Key must find its answer settled.
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
-from gateway import wallet
+from gateway import wallet, wallet_delivery, wallet_spend
 from gateway.fields import FieldError, Fields
 from gateway.records import Grant, SpendCapPeriod, encode
 from gateway.wallet_messages import HoldRequest, Settlement
@@ -55,13 +55,13 @@ def _hold(store: Store, fields: Fields, account_id: str, now_ms: int) -> Reply:
 
 def _acknowledge(store: Store, fields: Fields, account_id: str, now_ms: int) -> Reply:
     del account_id, now_ms
-    wallet.acknowledge(store, fields.texts("request_ids"))
+    wallet_delivery.acknowledge(store, fields.texts("request_ids"))
     return Reply(text="{}")
 
 
 def _credits(store: Store, fields: Fields, account_id: str, now_ms: int) -> Reply:
     key_id = fields.text("key_id")
-    spent = {period: wallet.spent(store, key_id, period, now_ms=now_ms) for period in get_args(SpendCapPeriod)}
+    spent = {period: wallet_spend.spent(store, key_id, period, now_ms=now_ms) for period in get_args(SpendCapPeriod)}
     return Reply(text=json.dumps({"state": wallet.state(store, account_id).to_json(), "spent": spent}))
 
 
@@ -100,7 +100,7 @@ def _state(store: Store, body: Fields, account_id: str, now_ms: int) -> dict[str
 
 def _replay(store: Store, body: Fields, account_id: str, now_ms: int) -> dict[str, Any]:
     del body, account_id
-    return {"records": wallet.replay(store, now_ms=now_ms)}
+    return {"records": wallet_delivery.replay(store, now_ms=now_ms)}
 
 
 OPERATIONS: dict[str, Rule] = {

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.internal import MAX_BODY_BYTES
 from gateway.signing import FRESH_FOR_S, SIGNATURE_HEADER, SignedCall, sign
-from gateway.wallet import due_records
+from gateway.wallet_delivery import due_records
 from tests.unit.gateway.catalogues import ACCOUNT, KEY_ID, NOW_MS
 from tests.unit.gateway.fakes import INTERNAL_SECRET, Answer, FakePorts, ask
 from tests.unit.gateway.wallets import grant_of, hold, hold_request, record, settle

@@ -5,10 +5,11 @@ from typing import get_args
 
 import pytest
 
-from gateway import wallet
+from gateway import wallet, wallet_delivery, wallet_spend
 from gateway.money import NanoUsd
 from gateway.records import KeyLimits, SpendCapPeriod, UsageState
-from gateway.wallet import BATCH_RECORDS, IDEMPOTENCY_KEPT_MS, NONCES_KEPT_MS, RESEND_AFTER_MS, GrantConflict
+from gateway.wallet import IDEMPOTENCY_KEPT_MS, NONCES_KEPT_MS, GrantConflict
+from gateway.wallet_delivery import BATCH_RECORDS, RESEND_AFTER_MS
 from gateway.wallet_messages import HoldRequest
 from gateway.wallet_tables import Memory, create_tables
 from tests.unit.gateway.catalogues import ACCOUNT, NOW_MS
@@ -333,8 +334,8 @@ def test_what_a_key_has_spent_is_told_for_each_period() -> None:
 
     now_ms = at("2026-11-24T12:00:00")
     periods: tuple[SpendCapPeriod, ...] = ("day", "month", "total")
-    assert [wallet.spent(store, "key_1", period, now_ms=now_ms) for period in periods] == [9, 16, 21]
-    assert [wallet.spent(store, "key_1", period, now_ms=now_ms + DAY_MS) for period in periods] == [0, 16, 21]
+    assert [wallet_spend.spent(store, "key_1", period, now_ms=now_ms) for period in periods] == [9, 16, 21]
+    assert [wallet_spend.spent(store, "key_1", period, now_ms=now_ms + DAY_MS) for period in periods] == [0, 16, 21]
 
 
 def test_charges_count_for_their_own_day_and_month_in_whatever_order_they_are_acknowledged() -> None:
@@ -345,9 +346,11 @@ def test_charges_count_for_their_own_day_and_month_in_whatever_order_they_are_ac
         settle(store, record(name, cost), now_ms=at(when))
 
     for name in ("r2", "r3", "r1"):
-        wallet.acknowledge(store, [name])
+        wallet_delivery.acknowledge(store, [name])
 
-        spent = [wallet.spent(store, "key_1", period, now_ms=at(days["r3"])) for period in get_args(SpendCapPeriod)]
+        spent = [
+            wallet_spend.spent(store, "key_1", period, now_ms=at(days["r3"])) for period in get_args(SpendCapPeriod)
+        ]
         assert spent == [9, 16, 21]
     assert wallet.state(store, ACCOUNT).settled_nano_usd == 21
 
@@ -442,13 +445,13 @@ def test_a_record_is_sent_until_it_is_acknowledged() -> None:
     settle(store, record("r1", 30))
 
     def due(now_ms: int) -> int:
-        wallet.put_off(store, now_ms=now_ms)
-        return len(wallet.due_records(store, now_ms=now_ms))
+        wallet_delivery.put_off(store, now_ms=now_ms)
+        return len(wallet_delivery.due_records(store, now_ms=now_ms))
 
     assert [due(NOW_MS - 1), due(NOW_MS), due(NOW_MS), due(NOW_MS + RESEND_AFTER_MS - 1)] == [0, 1, 0, 0]
     assert due(NOW_MS + RESEND_AFTER_MS) == 1
     assert [due(NOW_MS + 2 * RESEND_AFTER_MS - 1), due(NOW_MS + 2 * RESEND_AFTER_MS)] == [0, 1]
-    wallet.acknowledge(store, ["r1", "unknown"])
+    wallet_delivery.acknowledge(store, ["r1", "unknown"])
     assert due(NOW_MS + DAY_MS) == 0
     assert wallet.state(store, ACCOUNT).unacknowledged_records == 0
     assert available(store) == 70
@@ -460,8 +463,8 @@ def test_what_settles_while_others_are_sent_waits_for_the_next_alarm() -> None:
         hold(store, hold_request(name, 1))
         settle(store, record(name, 1), now_ms=now_ms)
 
-    assert [list(wallet.due_records(store, now_ms=NOW_MS)) for _ in range(2)] == [["r1"], []]
-    assert list(wallet.due_records(store, now_ms=NOW_MS + 1)) == ["r2"]
+    assert [list(wallet_delivery.due_records(store, now_ms=NOW_MS)) for _ in range(2)] == [["r1"], []]
+    assert list(wallet_delivery.due_records(store, now_ms=NOW_MS + 1)) == ["r2"]
 
 
 def test_what_settles_after_others_were_sent_is_sent_next_whatever_the_clock_says() -> None:
@@ -470,19 +473,19 @@ def test_what_settles_after_others_were_sent_is_sent_next_whatever_the_clock_say
         hold(store, hold_request(name, 1))
         settle(store, record(name, 1), now_ms=now_ms)
 
-        assert list(wallet.due_records(store, now_ms=NOW_MS)) == [name]
+        assert list(wallet_delivery.due_records(store, now_ms=NOW_MS)) == [name]
 
 
 def test_a_wallet_that_has_just_begun_sends_what_is_not_acknowledged() -> None:
     store = funded(100)
     hold(store, hold_request("r1", 60))
     settle(store, record("r1", 30))
-    wallet.due_records(store, now_ms=NOW_MS)
+    wallet_delivery.due_records(store, now_ms=NOW_MS)
 
     store.memory = Memory()
 
     assert wallet.next_alarm_ms(store) == NOW_MS
-    assert list(wallet.due_records(store, now_ms=NOW_MS)) == ["r1"]
+    assert list(wallet_delivery.due_records(store, now_ms=NOW_MS)) == ["r1"]
 
 
 def test_records_are_sent_in_batches_the_oldest_first() -> None:
@@ -491,20 +494,35 @@ def test_records_are_sent_in_batches_the_oldest_first() -> None:
         hold(store, hold_request(f"r{number}", 1))
         settle(store, record(f"r{number}", 1), now_ms=NOW_MS - number)
 
-    first, second = (wallet.due_records(store, now_ms=NOW_MS) for _ in range(2))
+    first, second = (wallet_delivery.due_records(store, now_ms=NOW_MS) for _ in range(2))
 
     assert (len(first), len(second)) == (BATCH_RECORDS, 1)
     assert '"request_id":"r0"' in second["r0"]
+
+
+def test_an_alarm_releases_what_expired_puts_off_what_is_late_and_forgets_what_is_old() -> None:
+    store = funded(100)
+    wallet.use_nonce(store, "nonce", now_ms=NOW_MS)
+    hold(store, hold_request("late", 1))
+    settle(store, record("late", 1))
+    hold(store, hold_request("expired", 1))
+
+    wallet.tidy(store, now_ms=NOW_MS + DAY_MS)
+
+    left = store.dump()
+    assert [(row[0], row[-1]) for row in left["outbox"]] == [("late", NOW_MS + DAY_MS)]
+    assert [(row[0], row[-2]) for row in left["requests"]] == [("expired", NOW_MS + DAY_MS)]
+    assert left["nonces"] == []
 
 
 def test_a_replay_sends_every_record_again_at_once() -> None:
     store = funded(100)
     hold(store, hold_request("r1", 60))
     settle(store, record("r1", 30))
-    wallet.due_records(store, now_ms=NOW_MS)
+    wallet_delivery.due_records(store, now_ms=NOW_MS)
 
-    assert wallet.replay(store, now_ms=NOW_MS + 1) == 1
-    assert len(wallet.due_records(store, now_ms=NOW_MS + 1)) == 1
+    assert wallet_delivery.replay(store, now_ms=NOW_MS + 1) == 1
+    assert len(wallet_delivery.due_records(store, now_ms=NOW_MS + 1)) == 1
 
 
 def test_the_alarm_is_for_the_next_record_or_the_next_hold_that_expires() -> None:
@@ -518,8 +536,8 @@ def test_the_alarm_is_for_the_next_record_or_the_next_hold_that_expires() -> Non
     settle(store, record("r1", 1))
     assert wallet.next_alarm_ms(store) == NOW_MS
 
-    wallet.due_records(store, now_ms=NOW_MS)
-    wallet.acknowledge(store, ["r1"])
+    wallet_delivery.due_records(store, now_ms=NOW_MS)
+    wallet_delivery.acknowledge(store, ["r1"])
     assert wallet.next_alarm_ms(store) == NOW_MS + MINUTE_MS
 
 

@@ -10,10 +10,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from gateway import wallet
+from gateway import wallet, wallet_delivery
 from gateway.money import NanoUsd
 from gateway.records import KeyLimits, UsageState
-from gateway.wallet import IDEMPOTENCY_KEPT_MS, RATE_WINDOW_MS, RESEND_AFTER_MS, GrantConflict
+from gateway.wallet import IDEMPOTENCY_KEPT_MS, RATE_WINDOW_MS, GrantConflict
+from gateway.wallet_delivery import RESEND_AFTER_MS
 from gateway.wallet_messages import HoldRequest
 from gateway.wallet_tables import Memory
 from tests.unit.gateway.catalogues import ACCOUNT, NOW_MS
@@ -302,9 +303,9 @@ class WalletMachine(RuleBasedStateMachine):
     @rule()
     def send(self) -> None:
         due = self.model.send(self.now_ms)
-        wallet.put_off(self.store, now_ms=self.now_ms)
+        wallet_delivery.put_off(self.store, now_ms=self.now_ms)
         sent: dict[str, str] = {}
-        while batch := wallet.due_records(self.store, now_ms=self.now_ms):
+        while batch := wallet_delivery.due_records(self.store, now_ms=self.now_ms):
             assert not sent.keys() & batch.keys()
             sent |= batch
         assert sent.keys() == due
@@ -312,7 +313,7 @@ class WalletMachine(RuleBasedStateMachine):
 
     @rule()
     def replay(self) -> None:
-        assert wallet.replay(self.store, now_ms=self.now_ms) == len(self.model.records)
+        assert wallet_delivery.replay(self.store, now_ms=self.now_ms) == len(self.model.records)
         self.model.forget()
         for kept in self.model.records.values():
             if kept.again_ms is not None:
@@ -330,9 +331,9 @@ class WalletMachine(RuleBasedStateMachine):
         names = data.draw(st.sets(st.sampled_from(sorted(self.model.records)), min_size=1))
         for name in names:
             del self.model.records[name]
-        wallet.acknowledge(self.store, [*names, "unknown"])
+        wallet_delivery.acknowledge(self.store, [*names, "unknown"])
         with unchanged(self.store):
-            wallet.acknowledge(self.store, [*names])
+            wallet_delivery.acknowledge(self.store, [*names])
 
     @invariant()
     def the_state_is_the_model_s(self) -> None:
