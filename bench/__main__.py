@@ -4,9 +4,10 @@ import argparse
 import asyncio
 import sys
 
-from bench import bill, crowd, intake, json_calls, memory, peers, report, start, steps, stream_calls
+from bench import bill, crowd, intake, json_calls, memory, pace, peers, report, start, steps, stream_calls
 
-SECTIONS = {module.NAME: module for module in (json_calls, stream_calls, steps, start, crowd, memory, intake, bill)}
+MODULES = (json_calls, stream_calls, pace, steps, start, crowd, memory, intake, bill)
+SECTIONS = {module.NAME: module for module in MODULES}
 
 # What the control plane can book depends on its disk.
 ON_DISK = (intake.NAME,)

@@ -4,8 +4,11 @@ import json
 import os
 import platform
 import re
+import statistics
 import subprocess
+import timeit
 import tomllib
+from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,9 +28,15 @@ def describe() -> dict[str, str]:
     }
 
 
-def versions() -> dict[str, str]:
+def yardstick_ms() -> float:
+    """How long Python takes here to count to a million. What is measured in time alone is to be seen against it."""
+    return statistics.median(timeit.repeat("for number in range(1_000_000): pass", number=1, repeat=9)) * 1000
+
+
+def versions(*, written: Collection[Path]) -> dict[str, str]:
+    """``written`` are the files that the benchmark itself changes."""
     return {
-        "commit": _said_by("git", "-C", str(ROOT), "describe", "--always", "--dirty"),
+        "commit": _commit(written),
         "node": _said_by(node_executable(), "--version").removeprefix("v"),
         "python": platform.python_version(),
         "workers-runtime-sdk": version("workers-runtime-sdk"),
@@ -35,6 +44,14 @@ def versions() -> dict[str, str]:
         "litellm": _litellm(),
         "portkey": json.loads((PORTKEY_PACKAGE / "package.json").read_text())["dependencies"]["@portkey-ai/gateway"],
     }
+
+
+def _commit(written: Collection[Path]) -> str:
+    """With "-dirty" behind it where more has changed since than the files written here."""
+    git = ("git", "-C", str(ROOT))
+    besides = [f":(exclude){path.relative_to(ROOT)}" for path in written]
+    changed = _said_by(*git, "status", "--porcelain", "--untracked-files=no", "--", ".", *besides)
+    return _said_by(*git, "describe", "--always") + ("-dirty" if changed else "")
 
 
 def _processor() -> str:

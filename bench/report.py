@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import json_calls, machine, peers, stream_calls
+from bench import json_calls, machine, pace, peers, stream_calls
 from bench.results import Section, Target
 from local.settings import ROOT
 
@@ -19,7 +19,7 @@ COLUMNS = (
     ("JSON, requests/s", json_calls.SMALL.name, "requests_per_s"),
     ("p99 ms", json_calls.SMALL.name, "p99_ms"),
     ("200 events, CPU ms", stream_calls.SHORT.name, "cpu_ms_per_stream"),
-    ("first event, p50 ms", stream_calls.SHORT.name, "first_event_p50_ms"),
+    ("first event, p50 ms", pace.CASE.name, "first_event_p50_ms"),
     ("RSS MB", json_calls.SMALL.name, "rss_mb"),
 )
 
@@ -57,7 +57,8 @@ def merge(document: Json, section: Section) -> Json:
     found = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine.describe(),
-        "versions": machine.versions(),
+        "yardstick_ms": machine.yardstick_ms(),
+        "versions": machine.versions(written=(FILE, README)),
         "measurements": [asdict(item) for item in section.measurements],
         "targets": [asdict(target) | {"met": target.met} for target in section.targets],
     }
@@ -103,10 +104,13 @@ def _targets(document: Json) -> Iterator[str]:
 
 
 def _circumstances(document: Json) -> Iterator[str]:
-    """Of the section that ran last."""
-    last = max(document.values(), key=lambda section: section["at"], default=None)
-    if last is not None:
-        yield f"{last['at'][:10]}, on {', '.join(last['machine'].values())}; {_named(last['versions'])}."
+    """A line for all sections that ran in the same ones."""
+    sections: dict[str, list[str]] = {}
+    for name, section in document.items():
+        words = f"{section['at'][:10]}, on {', '.join(section['machine'].values())}; {_named(section['versions'])}."
+        sections.setdefault(words, []).append(name)
+    for words, names in sections.items():
+        yield words if len(sections) == 1 else f"- {', '.join(names)}: {words}"
 
 
 def _named(versions: Json) -> str:
