@@ -14,6 +14,7 @@ from bench.results import Measurement, Section, Target
 from bench.stack import CALL_LIMIT_S, Stack
 from gateway.money import NanoUsd
 from gateway.records import Attempt, Usage, UsageRecord
+from gateway.request_ids import RANDOM_BYTES, make_request_id
 from gateway.signing import SignedCall, sign
 
 NAME = "intake"
@@ -88,8 +89,12 @@ def _record(shown: dict[str, Any], account_id: str) -> UsageRecord:
 
 
 def _batch(pattern: UsageRecord) -> bytes:
-    records = [replace(pattern, request_id=f"req_{secrets.token_hex(16)}").to_json() for _ in range(BATCH_RECORDS)]
+    records = [replace(pattern, request_id=_request_id()).to_json() for _ in range(BATCH_RECORDS)]
     return json.dumps({"records": records}, separators=(",", ":")).encode()
+
+
+def _request_id() -> str:
+    return make_request_id(int(time.time() * 1000), secrets.token_bytes(RANDOM_BYTES))
 
 
 async def _post(client: httpx2.AsyncClient, body: bytes, stack: Stack, turn: asyncio.Semaphore) -> int:

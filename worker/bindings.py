@@ -18,6 +18,7 @@ from gateway.fields import FieldError, Fields
 from gateway.key_pool import KeyPool
 from gateway.ports import PlatformError, UpstreamCall, UpstreamReply
 from gateway.records import CATALOGUE_KV_KEY, Catalogue, KeyRecord, key_kv_name
+from gateway.request_ids import RANDOM_BYTES, make_request_id
 from gateway.settlements import Settlements
 from gateway.turnstile import Turnstile
 from gateway.wallet_messages import UsageMessage
@@ -131,8 +132,8 @@ class EdgePorts:
 
     now_ms = staticmethod(now_ms)
 
-    def new_id(self) -> str:
-        return os.urandom(16).hex()
+    def new_request_id(self) -> str:
+        return make_request_id(now_ms(), os.urandom(RANDOM_BYTES))
 
     def background(self, work: Awaitable[None]) -> None:
         if self._lifetime is None:

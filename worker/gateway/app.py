@@ -29,7 +29,7 @@ ROUTES: dict[str, dict[str, Handler]] = {
 
 async def serve(request: Request, ports: Ports) -> Response:
     """Answer any request; never raises."""
-    request_id = f"req_{ports.new_id()}"
+    request_id = ports.new_request_id()
     try:
         response = await _dispatch(request_id, request, ports)
     except Refusal as refusal:

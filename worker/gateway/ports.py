@@ -207,8 +207,8 @@ class Ports(Protocol):
 
     def now_ms(self) -> int: ...
 
-    def new_id(self) -> str:
-        """32 random hexadecimal characters."""
+    def new_request_id(self) -> str:
+        """As ``make_request_id`` makes them."""
 
     def background(self, work: Awaitable[None]) -> None:
         """Carry on with ``work`` after the response; it must not raise."""

@@ -11,12 +11,13 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from gateway import wallet
 from gateway.app import serve
 from gateway.circuits import Circuits
 from gateway.credentials import hash_api_key
 from gateway.documents import PlainDocument
-from gateway.fields import Fields
 from gateway.http import Request
 from gateway.key_pool import KeyPool
 from gateway.money import NANO_PER_USD, NanoUsd
@@ -41,6 +42,8 @@ from tests.unit.gateway.upstreams import BytesBody, Clock, ScriptedRelay, Upstre
 from tests.unit.gateway.words import MemoryWord
 
 INTERNAL_SECRET = "a secret of the tests"
+
+_USAGE_RECORD = TypeAdapter(UsageRecord)
 
 
 class MemoryStore:
@@ -70,7 +73,7 @@ class MemoryStore:
         """What was settled and is not acknowledged."""
         rows = self.query("SELECT record FROM outbox UNION ALL SELECT record FROM requests WHERE cost IS NOT NULL")
         texts = [row[0] for row in rows]
-        return [UsageRecord.from_fields(Fields.parse(text, "record")) for text in texts]
+        return [_USAGE_RECORD.validate_json(text, strict=True) for text in texts]
 
 
 class MemoryLateBody:
@@ -121,9 +124,9 @@ class FakePorts:
     def now_ms(self) -> int:
         return self.clock.now_ms
 
-    def new_id(self) -> str:
+    def new_request_id(self) -> str:
         self._ids += 1
-        return f"{self._ids:032x}"
+        return f"req_{self._ids:032x}"
 
     def background(self, work: Awaitable[None]) -> None:
         self._background.append(work)
