@@ -4,7 +4,6 @@ A record comes as often as the edge likes and is booked once, by its request id.
 quarantine with the reason: a record is never lost, and never booked unchecked.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -17,7 +16,6 @@ from control_plane.accounts import accounts
 from control_plane.ledger import Transfer
 from control_plane.pricing import price_rows_by_id
 from control_plane.quarantine import Quarantined
-from gateway.fields import FieldError, Fields
 from gateway.money import NanoUsd
 from gateway.pricing import charge
 from gateway.records import PriceRow, UsageRecord, encode
@@ -59,15 +57,6 @@ class _Judged:
             known=tuple(self.known),
             quarantined=tuple(self.refused),
         )
-
-
-def parse(value: object) -> UsageRecord | Quarantined:
-    """One decoded record of a batch. Raises FieldError when it does not even name its request."""
-    fields = Fields(value, "record")
-    try:
-        return UsageRecord.from_fields(fields)
-    except FieldError as error:
-        return Quarantined(request_id=fields.text("request_id"), reason=f"malformed: {error}", record=json.dumps(value))
 
 
 async def book(connection: AsyncConnection, batch: Sequence[UsageRecord | Quarantined], *, now_ms: int) -> Booking:

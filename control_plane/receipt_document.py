@@ -8,7 +8,10 @@ in afterwards. It repeats the rates that applied, so that anyone can compute the
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, NoReturn, get_args
+
+import orjson
 
 from gateway.fields import FieldError, Fields
 from gateway.money import NOTHING, NanoUsd, format_price, format_usd, parse_price, parse_usd
@@ -17,8 +20,7 @@ from gateway.records import Attempt, PriceRow, Rates, Tier, Usage, UsageRecord, 
 
 VERSION: Final = 1
 
-# One encoder for all, because making one costs more than using it.
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+_usd = lru_cache(maxsize=1000)(format_usd)  # what was received stands in each receipt of a batch, a charge twice in one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,19 +69,6 @@ class AppliedPrice:
             source=self.source,
         )
         return charge(row, usage, at_ms=self.effective_from_ms)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "row": self.row,
-            "source": self.source,
-            "effective_from_ms": self.effective_from_ms,
-            "margin_basis_points": self.margin_basis_points,
-            "usd_per_million_tokens": {
-                "input": format_price(self.rates.input),
-                "cached_input": format_price(self.rates.cached_input),
-                "output": format_price(self.rates.output),
-            },
-        }
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "AppliedPrice":
@@ -130,13 +119,13 @@ class Receipt:
             "total_ms": record.total_ms,
             "attempts": _attempt_lines(record),
             "usage": _usage_by_class(record.usage),
-            "price": None if self.price is None else self.price.to_json(),
+            "price": None if self.price is None else _price_lines(self.price),
             "cost_nano_usd": record.cost_nano_usd,
-            "amount_usd": format_usd(record.cost_nano_usd),
-            "balance_after_usd": format_usd(standing.balance_nano_usd),
-            "received_usd": format_usd(standing.received_nano_usd),
-            "returned_usd": format_usd(standing.returned_nano_usd),
-            "spent_usd": format_usd(standing.spent_nano_usd),
+            "amount_usd": _usd(record.cost_nano_usd),
+            "balance_after_usd": _usd(standing.balance_nano_usd),
+            "received_usd": _usd(standing.received_nano_usd),
+            "returned_usd": _usd(standing.returned_nano_usd),
+            "spent_usd": _usd(standing.spent_nano_usd),
         }
 
     @classmethod
@@ -198,12 +187,32 @@ class SignedReceipt:
 
 
 def canonical(value: dict[str, Any]) -> str:
-    return _encode(value)
+    """Raises FieldError for what no receipt can hold, such as integers of more than 64 bits."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    except orjson.JSONEncodeError as error:
+        raise FieldError("it holds what a receipt cannot") from error
 
 
 def digest(text: str) -> str:
     """The SHA-256 in hexadecimal."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+@lru_cache(maxsize=1000)
+def _price_lines(price: AppliedPrice) -> dict[str, Any]:
+    """To be read only, because receipts share it."""
+    return {
+        "row": price.row,
+        "source": price.source,
+        "effective_from_ms": price.effective_from_ms,
+        "margin_basis_points": price.margin_basis_points,
+        "usd_per_million_tokens": {
+            "input": format_price(price.rates.input),
+            "cached_input": format_price(price.rates.cached_input),
+            "output": format_price(price.rates.output),
+        },
+    }
 
 
 def _attempt_lines(record: UsageRecord) -> list[dict[str, Any]]:
@@ -216,7 +225,7 @@ def _attempt_lines(record: UsageRecord) -> list[dict[str, Any]]:
             "outcome": attempt.outcome,
             "status": attempt.status,
             "ms": attempt.ms,
-            "amount_usd": format_usd(record.cost_nano_usd if index == last else NOTHING),
+            "amount_usd": _usd(record.cost_nano_usd if index == last else NOTHING),
         }
         for index, attempt in enumerate(record.attempts)
     ]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 
+import orjson
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, RowMapping, Text, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,9 +14,6 @@ from control_plane.pricing import price_rows
 from control_plane.store import Int64, insert_all, table
 from gateway.money import NanoUsd
 from gateway.records import Attempt, Usage, UsageRecord
-
-# One encoder for all, because making one costs more than using it.
-_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 usage_records = table(
     "usage_records",
@@ -115,7 +113,7 @@ def _row(record: UsageRecord, now_ms: int) -> dict[str, object]:
         "state": record.state,
         "estimated": int(record.estimated),
         "stream": int(record.stream),
-        "attempts": _encode([attempt.to_json() for attempt in record.attempts]),
+        "attempts": orjson.dumps(record.attempts).decode(),
         "started_at_ms": record.started_at_ms,
         "first_event_ms": record.first_event_ms,
         "total_ms": record.total_ms,

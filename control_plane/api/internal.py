@@ -4,13 +4,12 @@ The signature covers the bytes that came, so it is checked before anything is pa
 transaction that does the work: a call that failed may be signed and sent again, one that worked may not be replayed.
 """
 
-import json
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from control_plane import booking, heartbeat, nonces
+from control_plane import heartbeat, nonces, usage_reports
 from control_plane.api.dependencies import ServicesDep
 from control_plane.api.problems import Problem
 from control_plane.booking import Booking
@@ -33,7 +32,7 @@ async def take_usage(request: Request, services: ServicesDep) -> Response:
     """Book a batch of usage records. A record of the answer, whatever became of it, need not be sent again."""
     body = await _read_body(request)
     nonce = _verified_nonce(request, body, services)
-    batch = _parse_batch(body)
+    batch = _read_batch(body)
     try:
         outcome = await services.intake.take(nonce, batch)
     except NonceReplayed as error:
@@ -83,22 +82,14 @@ def _signature_refused(detail: str) -> Problem:
     return Problem(401, "signature_refused", "The signature was refused", detail=detail)
 
 
-def _parse_batch(body: bytes) -> list[UsageRecord | Quarantined]:
+def _read_batch(body: bytes) -> list[UsageRecord | Quarantined]:
     try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise Problem.invalid("/", "is not JSON") from error
-    values = document.get("records") if isinstance(document, dict) else None
-    if not isinstance(values, list) or len(values) > RECORDS_MAX:
-        raise Problem.invalid("/records", f"is not a list of at most {RECORDS_MAX} records")
-    return [_parse_record(index, value) for index, value in enumerate(values)]
-
-
-def _parse_record(index: int, value: object) -> UsageRecord | Quarantined:
-    try:
-        return booking.parse(value)
+        batch = usage_reports.read(body)
     except FieldError as error:
-        raise Problem.invalid(f"/records/{index}", "does not name its request") from error
+        raise Problem.invalid("/", str(error)) from error
+    if len(batch) > RECORDS_MAX:
+        raise Problem.invalid("/records", f"are more than {RECORDS_MAX}")
+    return batch
 
 
 def _booking_json(outcome: Booking) -> dict[str, object]:

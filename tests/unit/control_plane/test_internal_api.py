@@ -113,7 +113,7 @@ async def test_a_malformed_record_does_not_hold_up_its_batch(control_plane: Cont
     assert answer.json() == {
         "booked": ["req_1"],
         "known": [],
-        "quarantined": [{"request_id": "req_odd", "reason": "malformed: record.account_id: not of type str"}],
+        "quarantined": [{"request_id": "req_odd", "reason": "malformed: account_id: Field required"}],
     }
 
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from gateway.fields import FieldError, Fields
 from gateway.money import MAX_NANO_USD, NanoUsd, PicoUsd
 from gateway.records import (
-    NO_USAGE,
     Attempt,
     Catalogue,
     Grant,
@@ -133,19 +132,6 @@ def through_json(record: Any) -> Any:
         replace(KEY, models=()),
         CATALOGUE,
         Catalogue(version=0, published_at_ms=0, providers={}, models={}),
-        RECORD,
-        replace(
-            RECORD,
-            served_model=None,
-            provider=None,
-            usage=NO_USAGE,
-            cost_nano_usd=NanoUsd(0),
-            price_row=None,
-            attempts=(),
-            first_event_ms=None,
-            state="failed",
-        ),
-        replace(RECORD, cost_nano_usd=NanoUsd(MAX_NANO_USD)),
         GRANT,
         replace(GRANT, kind="reversal", amount_nano_usd=NanoUsd(-MAX_NANO_USD)),
         STATE,
@@ -159,7 +145,7 @@ def test_a_record_passes_through_json_unchanged(record: Any) -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
 def test_any_text_passes_through_json_unchanged(text: str) -> None:
-    record = replace(RECORD, model=text)
+    record = replace(GRANT, id=text)
 
     assert through_json(record) == record
 
@@ -212,16 +198,6 @@ TIERS = "models.0.targets.0.prices.0.tiers"
         (CATALOGUE, f"{TIERS}.0.rates.output", 0.5),
         (CATALOGUE, "models.0.targets.0.prices.0.peak.windows_minutes", [[1]]),
         (CATALOGUE, "models.0.targets.0.prices.0.margin_basis_points", -1),
-        (RECORD, "request_id", None),
-        (RECORD, "state", "done"),
-        (RECORD, "cost_nano_usd", -1),
-        (RECORD, "cost_nano_usd", MAX_NANO_USD + 1),
-        (RECORD, "cost_nano_usd", 1.0),
-        (RECORD, "usage.cached_tokens", 11),
-        (RECORD, "usage.prompt_tokens", -1),
-        (RECORD, "estimated", 0),
-        (RECORD, "attempts", None),
-        (RECORD, "attempts.0.status", "429"),
         (GRANT, "kind", "gift"),
         (GRANT, "amount_nano_usd", "1.00"),
         (STATE, "settled_nano_usd", -1),
@@ -233,12 +209,6 @@ def test_what_does_not_fit_is_refused(record: Any, path: str, value: object) -> 
 
     with pytest.raises(FieldError):
         from_fields(Fields(document, "record"))
-
-
-def test_as_many_cached_tokens_as_prompt_tokens_are_possible() -> None:
-    document = changed(RECORD, "usage.cached_tokens", 10)
-
-    assert UsageRecord.from_fields(Fields(document, "record")).usage.cached_tokens == 10
 
 
 def test_fields_of_a_later_version_are_ignored() -> None:

@@ -1,7 +1,8 @@
 """The contract between the edge and the control plane: what stands in KV, in queue messages and in internal calls.
 
 Each record is a frozen value with ``to_json`` (a plain JSON object) and ``from_fields`` (which refuses, with
-FieldError, what does not fit). Amounts are nano-USD, prices pico-USD per token, times milliseconds since 1970 UTC.
+FieldError, what does not fit); usage records, which only the control plane reads, are checked by it. Amounts are
+nano-USD, prices pico-USD per token, times milliseconds since 1970 UTC.
 """
 
 from gateway.records.catalogue import (

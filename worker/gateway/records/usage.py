@@ -1,9 +1,9 @@
 """What a request used and what it cost."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from gateway.fields import FieldError, Fields
+from gateway.fields import Fields
 from gateway.money import NanoUsd
 from gateway.records.plain import to_object
 
@@ -24,18 +24,6 @@ class Usage:
     cached_tokens: int
     completion_tokens: int
     reasoning_tokens: int
-
-    @classmethod
-    def from_fields(cls, fields: Fields) -> "Usage":
-        usage = cls(
-            prompt_tokens=fields.integer("prompt_tokens"),
-            cached_tokens=fields.integer("cached_tokens"),
-            completion_tokens=fields.integer("completion_tokens"),
-            reasoning_tokens=fields.integer("reasoning_tokens"),
-        )
-        if usage.cached_tokens > usage.prompt_tokens:
-            raise FieldError("usage: more cached tokens than prompt tokens")
-        return usage
 
 
 NO_USAGE = Usage(prompt_tokens=0, cached_tokens=0, completion_tokens=0, reasoning_tokens=0)
@@ -92,27 +80,3 @@ class UsageRecord:
 
     def to_json(self) -> dict[str, Any]:
         return to_object(self)
-
-    @classmethod
-    def from_fields(cls, fields: Fields) -> "UsageRecord":
-        return cls(
-            request_id=fields.text("request_id"),
-            account_id=fields.text("account_id"),
-            key_id=fields.text("key_id"),
-            model=fields.text("model"),
-            served_model=fields.optional(fields.text, "served_model"),
-            provider=fields.optional(fields.text, "provider"),
-            usage=Usage.from_fields(fields.object("usage")),
-            cost_nano_usd=NanoUsd(fields.integer("cost_nano_usd")),
-            price_row=fields.optional(fields.text, "price_row"),
-            state=fields.choice("state", get_args(UsageState)),
-            estimated=fields.boolean("estimated"),
-            stream=fields.boolean("stream"),
-            attempts=tuple(Attempt.from_fields(attempt) for attempt in fields.objects("attempts")),
-            started_at_ms=fields.integer("started_at_ms"),
-            first_event_ms=fields.optional(fields.integer, "first_event_ms"),
-            total_ms=fields.integer("total_ms"),
-        )
-
-
-GrantKind = Literal["credit", "trial", "top_up", "refund", "reversal"]
