@@ -11,8 +11,6 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from gateway import wallet
 from gateway.app import serve
 from gateway.circuits import Circuits
@@ -27,12 +25,7 @@ from gateway.ports import (
     UpstreamCall,
     UpstreamReply,
 )
-from gateway.records import (
-    Catalogue,
-    Grant,
-    KeyRecord,
-    UsageRecord,
-)
+from gateway.records import Attempt, Catalogue, Grant, KeyRecord, Usage, UsageRecord, from_object
 from gateway.sse import parse_event
 from gateway.turnstile import Turnstile
 from gateway.wallet_calls import call as call_wallet
@@ -42,8 +35,6 @@ from tests.unit.gateway.upstreams import BytesBody, Clock, ScriptedRelay, Upstre
 from tests.unit.gateway.words import MemoryWord
 
 INTERNAL_SECRET = "a secret of the tests"
-
-_USAGE_RECORD = TypeAdapter(UsageRecord)
 
 
 class MemoryStore:
@@ -73,7 +64,12 @@ class MemoryStore:
         """What was settled and is not acknowledged."""
         rows = self.query("SELECT record FROM outbox UNION ALL SELECT record FROM requests WHERE cost IS NOT NULL")
         texts = [row[0] for row in rows]
-        return [_USAGE_RECORD.validate_json(text, strict=True) for text in texts]
+        return [_usage_record(json.loads(text)) for text in texts]
+
+
+def _usage_record(values: dict[str, Any]) -> UsageRecord:
+    attempts = tuple(from_object(Attempt, attempt) for attempt in values["attempts"])
+    return from_object(UsageRecord, {**values, "usage": from_object(Usage, values["usage"]), "attempts": attempts})
 
 
 class MemoryLateBody:
