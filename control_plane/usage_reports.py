@@ -4,19 +4,21 @@ A batch of records that all are right, as nearly every one is, is read as a whol
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated, Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from control_plane.quarantine import Quarantined
-from gateway.fields import MAX_INTEGER, Fields
+from gateway.fields import MAX_INTEGER, FieldError, Fields
 from gateway.records import UsageRecord
+
+RECORDS_MAX: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Report:
-    records: tuple[UsageRecord, ...]
+    records: Annotated[tuple[UsageRecord, ...], Field(max_length=RECORDS_MAX)]
 
 
 _REPORT = TypeAdapter(_Report)
@@ -24,26 +26,34 @@ _RECORD = TypeAdapter(UsageRecord)
 
 
 def read(body: bytes) -> list[UsageRecord | Quarantined]:
-    """The batch of a report. Raises FieldError for a body that is none, or a record that does not name its request."""
+    """The batch of a report.
+
+    Raises FieldError for a body that is none, for too many records, and for one that does not name its request.
+    """
     try:
         records = _REPORT.validate_json(body, strict=True).records
     except ValidationError:
-        return list(_read_each(body))
-    return list(_read_each(body)) if any(map(_fault, records)) else list(records)
+        return _read_each(body)
+    return _read_each(body) if any(map(_fault, records)) else list(records)
 
 
-def _read_each(body: bytes) -> Iterator[UsageRecord | Quarantined]:
-    for fields in Fields.parse(body, "report").objects("records"):
-        text = json.dumps(fields.values)
-        try:
-            record = _RECORD.validate_json(text, strict=True)
-            fault = _fault(record)
-        except ValidationError as error:
-            fault = _first_fault(error)
-        if fault is None:
-            yield record
-        else:
-            yield Quarantined(request_id=fields.text("request_id"), reason=f"malformed: {fault}", record=text)
+def _read_each(body: bytes) -> list[UsageRecord | Quarantined]:
+    values = list(Fields.parse(body, "report").objects("records"))
+    if len(values) > RECORDS_MAX:
+        raise FieldError(f"report.records: more than {RECORDS_MAX}")
+    return list(map(_read_one, values))
+
+
+def _read_one(fields: Fields) -> UsageRecord | Quarantined:
+    text = json.dumps(fields.values)
+    try:
+        record = _RECORD.validate_json(text, strict=True)
+        fault = _fault(record)
+    except ValidationError as error:
+        fault = _first_fault(error)
+    if fault is None:
+        return record
+    return Quarantined(request_id=fields.text("request_id"), reason=f"malformed: {fault}", record=text)
 
 
 def _first_fault(error: ValidationError) -> str:

@@ -22,7 +22,6 @@ from gateway.records import UsageRecord
 from gateway.signing import SignatureRefused, SignedCall, verify
 
 BODY_MAX_BYTES: Final = 4 * 1024 * 1024
-RECORDS_MAX: Final = 100
 
 router = APIRouter(prefix="/internal", include_in_schema=False)
 
@@ -84,12 +83,9 @@ def _signature_refused(detail: str) -> Problem:
 
 def _read_batch(body: bytes) -> list[UsageRecord | Quarantined]:
     try:
-        batch = usage_reports.read(body)
+        return usage_reports.read(body)
     except FieldError as error:
         raise Problem.invalid("/", str(error)) from error
-    if len(batch) > RECORDS_MAX:
-        raise Problem.invalid("/records", f"are more than {RECORDS_MAX}")
-    return batch
 
 
 def _booking_json(outcome: Booking) -> dict[str, object]:

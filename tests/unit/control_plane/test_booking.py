@@ -4,13 +4,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from control_plane import booking, ledger, usage
+from control_plane import booking, ledger, usage, usage_reports
 from control_plane.booking import CLOCK_SKEW_MAX_MS, Booking
 from control_plane.ledger import AccountBalance
 from control_plane.quarantine import Quarantined, quarantine
@@ -166,6 +167,31 @@ async def test_a_quarantined_record_whose_fault_is_mended_is_booked_when_it_come
     outcome = await book(books, RECORD)
 
     assert outcome.booked == ("req_1",)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cost_nano_usd": None},
+        {"total_ms": 2**53},
+        {"model": "\ud800"},
+        {"provider": "a\0b"},
+        {"state": "unheard of"},
+    ],
+    ids=["no cost", "integer too large", "half a surrogate", "NUL", "unknown state"],
+)
+async def test_a_malformed_record_that_names_its_request_is_quarantined_as_it_came(
+    books: Store, changes: dict[str, Any]
+) -> None:
+    value = RECORD.to_json() | changes
+    [item] = usage_reports.read(json.dumps({"records": [value]}).encode())
+    assert isinstance(item, Quarantined)
+    outcome = await book(books, item)
+
+    assert outcome.quarantined == (item,)
+    async with books.begin() as connection:
+        kept = (await connection.execute(select(quarantine.c.record))).scalar_one()
+    assert json.loads(kept) == value
 
 
 @pytest.mark.parametrize(

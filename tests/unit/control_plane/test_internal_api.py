@@ -14,12 +14,13 @@ from pydantic import SecretStr
 from control_plane import heartbeat, ledger, usage
 from control_plane.api import internal, problems
 from control_plane.api.dependencies import get_services
-from control_plane.api.internal import BODY_MAX_BYTES, RECORDS_MAX
+from control_plane.api.internal import BODY_MAX_BYTES
 from control_plane.heartbeat import Heartbeat, LastHeartbeat
 from control_plane.intake import Intake
 from control_plane.nonces import KEPT_FOR_MS, nonces
 from control_plane.quarantine import quarantine
 from control_plane.store import Store
+from control_plane.usage_reports import RECORDS_MAX
 from gateway.money import NanoUsd
 from gateway.records import UsageRecord
 from gateway.signing import FRESH_FOR_S, SignedCall, sign

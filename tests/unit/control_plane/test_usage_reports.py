@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from control_plane import usage_reports
 from control_plane.quarantine import Quarantined
+from control_plane.usage_reports import RECORDS_MAX
 from gateway.fields import MAX_INTEGER, FieldError
 from gateway.money import MAX_NANO_USD, NanoUsd
 from gateway.records import UsageRecord, encode
@@ -113,6 +114,15 @@ def test_what_is_no_record_but_names_its_request_is_kept_as_it_came_with_the_rea
 def test_a_batch_in_which_a_record_does_not_name_its_request_is_refused(value: object) -> None:
     with pytest.raises(FieldError):
         usage_reports.read(report(RECORD.to_json(), value))
+
+
+@pytest.mark.parametrize("last", [RECORD.to_json(), {"request_id": "req_odd"}], ids=["right", "malformed"])
+def test_a_report_may_be_full_and_no_fuller_whatever_is_in_it(last: object) -> None:
+    full = [*[RECORD.to_json()] * (RECORDS_MAX - 1), last]
+
+    assert len(usage_reports.read(report(*full))) == RECORDS_MAX
+    with pytest.raises(FieldError, match=f"more than {RECORDS_MAX}"):
+        usage_reports.read(report(RECORD.to_json(), *full))
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[]", b"{}", b'{"records":{}}', b'{"records":null}', b"7"])
