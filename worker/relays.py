@@ -1,5 +1,7 @@
 """How a provider's stream reaches the caller, now or late, and how one is read that nobody waits for yet."""
 
+import asyncio
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -7,7 +9,7 @@ import js
 from pyodide.ffi import JsException, JsProxy, create_proxy, to_js
 
 from deadline import Deadline
-from gateway.ports import Edit, OpaqueBody
+from gateway.ports import Edit, OpaqueBody, UpstreamFailed
 from webapi import is_object, now_ms, to_object
 
 GATHERED_BYTES = 4 * 1024
@@ -22,78 +24,110 @@ DRAIN_MS = 25_000
 MAX_WAITING_BYTES = 64 * 1024
 """How much waits for a slow caller before the provider waits."""
 
-PIECES_PER_CHECK = 8
-"""How often it is asked how much waits."""
+COPIED_BYTES = 4 * 1024
+"""The most that is read of a copy at once. Where less is there, it is left alone for a while."""
+
+FINISH_S = 5
+"""How long it may take until the rewriter has taken all that was given to it: it does so at once, or never, where the
+caller left in that moment."""
+
+PLAIN_TEXT = b"<plaintext>"
 
 LINGER_MS = 1_000
 """How long a provider may take to end its stream once nothing more is wanted of it."""
 
 
 class StreamRelay:
-    """The Relay port: the runtime reads and writes, and calls Python with each piece in between.
+    """The Relay port: the runtime carries the stream through its HTMLRewriter, which calls Python with each piece.
 
-    Python waits for none of it, which would take a Future and a turn of its loop for each piece: ``Array.fromAsync`` is
-    the loop of reads, and a piece is written by an assignment, because Pyodide makes a Future of a promise that a call
-    returns. What is written goes into a native pipe, because only that one fails when the caller has left.
+    That is its one transform that moves the pieces itself; a loop of reads and writes enters the isolate twice for each
+    of them. What follows ``<plaintext>`` is text to the end, whatever stands in it. What the rewriter holds when the
+    caller leaves is lost, so from then on the stream is read from a copy.
     """
 
-    def __init__(self, reader: JsProxy, head: bytes, deadline: Deadline, edit: Edit, *, idle_timeout_ms: int) -> None:
-        _equip_runtime()
-        pipe = js.IdentityTransformStream.new(_pipe_options())
-        self.body = OpaqueBody(pipe.readable)
-        self._writer = pipe.writable.getWriter()
-        self._reader = reader
+    def __init__(self, stream: JsProxy, head: bytes, deadline: Deadline, edit: Edit, *, idle_timeout_ms: int) -> None:
+        pipe = js.IdentityTransformStream.new()
+        self._handlers = {"text": create_proxy(self._take), "end": create_proxy(self._finish)}
+        rewriter = js.HTMLRewriter.new().on("plaintext", _unwrapping()).onDocument(to_object(self._handlers))
+        self.body = OpaqueBody(rewriter.transform(js.Response.new(pipe.readable)).body)
+        self._writable = pipe.writable
+        self._stream, copy = stream.tee()
+        self._copy = StreamCopy(copy, deadline, behind_bytes=len(head), idle_timeout_ms=idle_timeout_ms)
         self._head = head
         self._deadline = deadline
         self._edit = edit
-        self._idle_timeout_ms = idle_timeout_ms
-        self._last_piece = -1
-        self._last_piece_before = -1
-        self._is_caller_there = True
-        self._gone: JsProxy | None = None
+        self._is_finished: asyncio.Future[None] = asyncio.Future()
+        self._fault: BaseException | None = None
 
     async def run(self) -> bool:
-        take, check = create_proxy(self._take), create_proxy(self._check)
-        timer = js.setInterval(check, self._idle_timeout_ms)
-        self._writer.closed.catch(self._leave)
+        copying = asyncio.ensure_future(self._copy.read())
         try:
-            self._write(self._feed(self._head))
-            await _quietly(js.Array.fromAsync(self._reader, take))
-            # The connection is dropped for silence, and when the call has taken all the time there is.
-            self._write(self._edit.end(silent=self._deadline.signal.aborted))
-            await self._close()
+            is_caller_there = await self._carry()
+            if self._fault is not None:
+                raise self._fault
+            if not is_caller_there:
+                await self._drain(copying)
         except BaseException:
-            self._is_caller_there = False
             self._deadline.abort()
-            await _quietly(self._writer.abort())  # a caller sees it break off: it must not look ended
             raise
         finally:
-            js.clearInterval(timer)
             self._deadline.end()
-            take.destroy()
-            check.destroy()
-        return self._is_caller_there
+            copying.cancel()
+            for handler in self._handlers.values():
+                handler.destroy()
+        return is_caller_there
 
-    def _take(self, piece: JsProxy, index: int) -> JsProxy | None:
-        """Called by the runtime with each piece on its way; it reads on when the returned promise is kept."""
-        self._last_piece = index
-        taken = piece.to_bytes()
-        given = self._feed(taken)
-        if given and self._is_caller_there:
-            self._writer.piece = piece if given is taken else to_js(given)
-        if index % PIECES_PER_CHECK == 0 and self._is_caller_behind():
-            return self._room()
-        return None
+    async def _carry(self) -> bool:
+        """Whether the caller was there to take all of it."""
+        try:
+            writer = self._writable.getWriter()
+            await writer.write(to_js(PLAIN_TEXT + self._head))
+            writer.releaseLock()
+            await _quietly(self._stream.pipeTo(self._writable, _options(preventClose=True, preventAbort=True)))
+            await self._writable.close()
+            async with asyncio.timeout(FINISH_S):
+                await self._is_finished
+        except (JsException, TimeoutError):
+            return False
+        return True
 
-    def _room(self) -> JsProxy:
-        """A promise that a caller who is behind has caught up, or has left, or the call was given up: the writer's own
-        promise is only kept for one who is there. Made inside of an array, for the reason given above."""
-        if self._gone is None:
-            self._gone = js.Promise.withResolvers()
-            self._deadline.signal.onabort = self._gone.resolve
-        promises = js.Array.of(self._writer.ready, self._gone.promise)
-        room: JsProxy = js.Array.of(promises).map(js.Promise.race.bind(js.Promise))[0]
-        return room
+    async def _drain(self, copying: asyncio.Future[None]) -> None:
+        """The provider is read on for a while, and what comes is for nobody."""
+        if not self._edit.is_over:
+            self._deadline.set_total(DRAIN_MS)
+        self._copy.divert(self._feed)
+        await copying
+        self._edit.end(silent=self._deadline.signal.aborted)
+
+    def _take(self, chunk: JsProxy) -> None:
+        """Called by the runtime with each piece on its way."""
+        text = chunk.text
+        if not text:
+            return
+        taken = text.encode()
+        self._copy.passed_bytes += len(taken)
+        try:
+            given = self._feed(taken)
+        except BaseException as error:
+            self._fault = error
+            raise
+        if not given:
+            chunk.remove()
+        elif given is not taken:
+            chunk.replace(given.decode(), _options(html=True))
+
+    def _finish(self, end: JsProxy) -> None:
+        """Called by the runtime after the last piece. The connection has been dropped for silence, or because the call
+        has taken all the time there is."""
+        try:
+            last = self._edit.end(silent=self._deadline.signal.aborted)
+        except BaseException as error:
+            self._fault = error
+            raise
+        if last:
+            end.append(last.decode(), _options(html=True))
+        if not self._is_finished.done():
+            self._is_finished.set_result(None)
 
     def _feed(self, piece: bytes) -> bytes:
         given = self._edit.feed(piece)
@@ -101,49 +135,67 @@ class StreamRelay:
             self._deadline.set_total(LINGER_MS)
         return given
 
-    def _write(self, piece: bytes) -> None:
-        if piece and self._is_caller_there:
-            self._writer.piece = to_js(piece)
 
-    async def _close(self) -> None:
-        try:
-            await self._writer.close()
-        except JsException:
-            self._is_caller_there = False
+class StreamCopy:
+    """A stream once more, of which as much is kept as has not passed on its other way: read a few times a second, and
+    not at all while a slow caller keeps that way back. So it tells a provider's silence from a caller's."""
 
-    def _leave(self, _error: JsException) -> None:
-        """The caller has left, and the provider is read on for a while; or we have broken off."""
-        if self._is_caller_there and not self._edit.is_over:
-            self._deadline.set_total(DRAIN_MS)
-        self._is_caller_there = False
-        if self._gone is not None:
-            self._gone.resolve()
+    def __init__(self, stream: JsProxy, deadline: Deadline, *, behind_bytes: int, idle_timeout_ms: int) -> None:
+        """The other way has ``behind_bytes`` to bring first that are not in the copy."""
+        self._reader = stream.getReader(_options(mode="byob"))
+        self._deadline = deadline
+        self._idle_timeout_ms = idle_timeout_ms
+        self._kept = b""
+        self._taker: Callable[[bytes], Any] | None = None
+        self.passed_bytes = -behind_bytes
+        """How much has passed on the other way and is still kept here, or not read yet."""
 
-    def _check(self) -> None:
-        """Called once in the idle limit; drops the connection if nothing has come since the last time."""
-        if self._last_piece == self._last_piece_before and not self._is_caller_behind():
-            self._deadline.abort()
-        self._last_piece_before = self._last_piece
+    def divert(self, taker: Callable[[bytes], Any]) -> None:
+        """Nothing passes on the other way any more: what has not is for ``taker``."""
+        self._taker = taker
+        self._forget()
 
-    def _is_caller_behind(self) -> bool:
-        """Whether so much waits for a slow caller that the provider waits, too."""
-        room = self._writer.desiredSize if self._is_caller_there else None
-        return isinstance(room, int) and room <= 0  # null where the caller has just left
+    async def read(self) -> None:
+        """To the end of the stream, whatever ends it; silence drops the connection."""
+        buffer = js.Uint8Array.new(COPIED_BYTES)
+        while True:
+            await asyncio.sleep(1 / WAKES_PER_S)
+            self._forget()
+            while len(self._kept) < MAX_WAITING_BYTES:
+                try:
+                    piece = await self._deadline.wait(self._reader.read(buffer), self._idle_timeout_ms)
+                except UpstreamFailed:
+                    return
+                size = piece.value.length if is_object(piece.value) else 0
+                if not size:
+                    return
+                self._kept += piece.value.to_bytes()
+                self._forget()
+                buffer = js.Uint8Array.new(piece.value.buffer)
+                if size < COPIED_BYTES:
+                    break
+
+    def _forget(self) -> None:
+        passed = max(0, min(self.passed_bytes, len(self._kept)))
+        self.passed_bytes -= passed
+        self._kept = self._kept[passed:]
+        if self._taker is not None and self._kept:
+            self._taker(self._kept)
+            self._kept = b""
 
 
 @cache
-def _pipe_options() -> JsProxy:
-    return to_object({"highWaterMark": MAX_WAITING_BYTES})
+def _options(**options: str | bool) -> JsProxy:
+    return to_object(options)
 
 
 @cache
-def _equip_runtime() -> None:
-    """What a relay needs of the runtime's classes, added with the first one: a writer writes what its ``piece`` is set
-    to, and a reader can be iterated over. (A stream's own iterator makes functions for each piece.)"""
-    writers, readers = js.WritableStreamDefaultWriter.prototype, js.ReadableStreamDefaultReader.prototype
-    js.Object.defineProperty(writers, "piece", to_object({"set": writers.write}))
-    readers.next = readers.read
-    js.Reflect.set(readers, js.Symbol.asyncIterator, readers.valueOf)
+def _unwrapping() -> JsProxy:
+    return to_object({"element": create_proxy(_unwrap)})
+
+
+def _unwrap(element: JsProxy) -> None:
+    element.removeAndKeepContent()
 
 
 class LatePipe:
@@ -170,7 +222,7 @@ class Gatherer:
     """Reads a stream in pieces as large as come in half a second, so that a long one wakes Python seldom."""
 
     def __init__(self, body: JsProxy, deadline: Deadline) -> None:
-        self._reader = body.getReader(to_object({"mode": "byob"}))
+        self._reader = body.getReader(_options(mode="byob"))
         self._deadline = deadline
         self._at_least = 1
         self._buffer = js.Uint8Array.new(8 * GATHERED_BYTES)

@@ -69,7 +69,9 @@ class JsReply:
         return await self._gatherer.read(idle_timeout_ms=idle_timeout_ms)
 
     def relay(self, head: bytes, *, edit: Edit, idle_timeout_ms: int) -> StreamRelay:
-        return StreamRelay(self._open(), head, self.deadline, edit, idle_timeout_ms=idle_timeout_ms)
+        if self._reader is not None:
+            self._reader.releaseLock()
+        return StreamRelay(self._response.body, head, self.deadline, edit, idle_timeout_ms=idle_timeout_ms)
 
     def close(self) -> None:
         self.deadline.abort()

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tests.e2e.fault_server import Act, Exchange
@@ -16,6 +16,7 @@ DONE = b"data: [DONE]\n\n"
 # What comes before a fault within a stream: the role, the provider's name and seven words.
 EVENTS_BEFORE = 9
 LAST_WORD_BEFORE = WORDS[6].strip()
+WORDS_AFTER = len(WORDS) - 7
 
 Json = dict[str, Any]
 
@@ -39,6 +40,21 @@ async def sound(exchange: Exchange) -> None:
     for event in _events(exchange):
         await exchange.send(event)
     await exchange.end()
+
+
+def saying(texts: Sequence[str], *, piece_bytes: int) -> Act:
+    """A whole answer that says these texts, one in each event, cut into pieces of a size."""
+
+    async def act(exchange: Exchange) -> None:
+        role, *others = _events(exchange)
+        said = [_event(exchange, [{"index": 0, "delta": {"content": text}, "finish_reason": None}]) for text in texts]
+        wire = b"".join([role, *said, *others[1 + len(WORDS) :]])
+        await exchange.begin(EVENT_STREAM)
+        for start in range(0, len(wire), piece_bytes):
+            await exchange.send(wire[start : start + piece_bytes])
+        await exchange.end()
+
+    return act
 
 
 async def flood(exchange: Exchange) -> None:
@@ -225,6 +241,20 @@ def resume(seconds: float) -> Callable[[Exchange], Any]:
     return then
 
 
+def rest_after(words: int) -> Callable[[Exchange], Any]:
+    """So many words more, one by one, and then the rest of the answer, its usage and the end all at once."""
+
+    async def then(exchange: Exchange) -> None:
+        rest = _events(exchange)[EVENTS_BEFORE:]
+        for event in rest[:words]:
+            await exchange.send(event)
+            await asyncio.sleep(0.1)
+        await exchange.send(b"".join(rest[words:]))
+        await exchange.end()
+
+    return then
+
+
 async def end(exchange: Exchange) -> None:
     """The response ends as if it were whole."""
     await exchange.end()
@@ -305,4 +335,4 @@ def _event(exchange: Exchange, choices: list[Json], **fields: Any) -> bytes:
         "choices": choices,
         **fields,
     }
-    return f"data: {json.dumps(chunk)}\n\n".encode()
+    return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n".encode()

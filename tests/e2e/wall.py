@@ -250,7 +250,8 @@ class Wall:
 
 def _read(answer: httpx2.Response, content: str, *, seconds: float) -> Answer:
     is_stream = answer.headers["content-type"].startswith("text/event-stream")
-    events = [line.removeprefix("data:").strip() for line in content.splitlines() if line.startswith("data:")]
+    lines = content.split("\n")  # not where Python sees other ends of lines, which a JSON text may hold
+    events = [line.removeprefix("data:").strip() for line in lines if line.startswith("data:")]
     texts = [event for event in events if event != "[DONE]"] if is_stream else [content]
     documents = [document for text in texts if (document := _parsed(text)) is not None]
     choices = [choice for document in documents for choice in document.get("choices", [])]
@@ -261,7 +262,7 @@ def _read(answer: httpx2.Response, content: str, *, seconds: float) -> Answer:
         text="".join(part.get("content") or "" for part in said),
         finishes=tuple(choice["finish_reason"] for choice in choices if choice.get("finish_reason")),
         events=tuple(events),
-        comments=tuple(line for line in content.splitlines() if is_stream and line.startswith(":")),
+        comments=tuple(line for line in lines if is_stream and line.startswith(":")),
         error=next((document["error"] for document in documents if "error" in document), None),
         is_readable=len(documents) == len(texts),
         seconds=seconds,

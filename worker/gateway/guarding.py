@@ -53,7 +53,7 @@ class Guard:
         if self.is_over:
             return b""
         self._is_silent = silent
-        rest = self._splitter.rest
+        rest = bytes(self._splitter.rest)
         last = self._pass(rest.rstrip(b"\r\n") + b"\n\n") if _can_be_read(rest) else b""
         return last if self.is_over else last + self._finish()
 

@@ -30,18 +30,18 @@ class Splitter:
     __slots__ = ("rest",)
 
     def __init__(self) -> None:
-        self.rest = b""
+        self.rest = bytearray()
 
     def feed(self, piece: bytes) -> list[bytes]:
         """The events that are whole now, each with the blank line that ends it. Raises EventTooLarge."""
-        buffer = self.rest + piece
         # A blank line may be cut between two pieces, so up to three of its bytes are looked at again.
         position, start = max(0, len(self.rest) - 3), 0
+        self.rest += piece
         events = []
-        while match := _BLANK_LINE.search(buffer, position):
-            events.append(buffer[start : match.end()])
+        while match := _BLANK_LINE.search(self.rest, position):
+            events.append(bytes(self.rest[start : match.end()]))
             start = position = match.end()
-        self.rest = buffer[start:]
+        del self.rest[:start]
         if len(self.rest) > MAX_EVENT_BYTES:
             raise EventTooLarge
         return events

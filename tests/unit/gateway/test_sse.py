@@ -16,7 +16,7 @@ shapes = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
 def split(*pieces: bytes) -> tuple[list[bytes], bytes]:
     splitter = Splitter()
     events = [event for piece in pieces for event in splitter.feed(piece)]
-    return events, splitter.rest
+    return events, bytes(splitter.rest)
 
 
 @shapes
