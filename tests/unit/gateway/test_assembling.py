@@ -4,11 +4,12 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import assembling
 from gateway.assembling import PART_CHARS, AnswerTooLarge, Assembly, chunks_of
+from tests.unit.gateway.examples import examples
 from tests.unit.gateway.shapes import compact, events
 
 HEAD = {"id": "c-1", "object": "chat.completion.chunk", "created": 7, "model": "m-1", "system_fingerprint": "fp"}
@@ -169,7 +170,7 @@ def cut(text: str, data: st.DataObject) -> list[str]:
     return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
 
 
-@settings(deadline=None)
+@examples(100)
 @given(message=MESSAGES, data=st.data(), ascii_only=st.booleans())
 def test_any_way_to_cut_an_answer_into_deltas_gives_the_same(
     message: dict[str, Any], data: st.DataObject, ascii_only: bool
@@ -189,7 +190,7 @@ def test_any_way_to_cut_an_answer_into_deltas_gives_the_same(
     assert choice["finish_reason"] == "stop"
 
 
-@settings(deadline=None)
+@examples(100)
 @given(message=MESSAGES)
 def test_an_answer_that_is_streamed_again_is_the_same_answer(message: dict[str, Any]) -> None:
     choices = [

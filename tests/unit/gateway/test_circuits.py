@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
@@ -22,6 +21,7 @@ from gateway.circuits import (
 from gateway.records import DRILL_URL
 from gateway.routing import Candidate
 from tests.unit.gateway.catalogues import FLAT, PROVIDERS, model, target
+from tests.unit.gateway.examples import examples
 
 
 def candidate(name: str, model_id: str = "m") -> Candidate:
@@ -227,5 +227,5 @@ def name_of(candidate: Candidate) -> str:
     return candidate.provider.name
 
 
-CircuitMachine.TestCase.settings = settings(derandomize=True, deadline=None, max_examples=200, stateful_step_count=40)
+CircuitMachine.TestCase.settings = examples(200, stateful_step_count=40)
 TestCircuits = CircuitMachine.TestCase

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.charging import is_whole
@@ -12,6 +12,7 @@ from gateway.guarding import MAX_UNMETERED_BYTES, Guard
 from gateway.ports import StreamFacts
 from gateway.providers import DIALECTS
 from gateway.sse import MAX_EVENT_BYTES
+from tests.unit.gateway.examples import examples
 from tests.unit.gateway.shapes import DEEPSEEK_TOKENS, ERROR, SHAPES, deepseek, events, glm, tool_call
 from tests.unit.gateway.slow import content_of, facts_of
 
@@ -136,7 +137,7 @@ def test_alike_events_are_edited_as_the_first_ones_were() -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(data=st.data())
 def test_pieces_change_nothing(shape: Any, data: st.DataObject) -> None:
     wire = shape.wire

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.app import serve
@@ -41,11 +41,12 @@ from tests.unit.gateway.catalogues import (
     target,
     whole_answer,
 )
+from tests.unit.gateway.examples import examples
 from tests.unit.gateway.fakes import Answer, FakePorts, chat, chat_request
 from tests.unit.gateway.shapes import deepseek, events
 from tests.unit.gateway.upstreams import Reply, json_reply
 
-MODEST = settings(derandomize=True, deadline=None, max_examples=200)
+MODEST = examples(200)
 DAY_MS = 86_400_000
 
 

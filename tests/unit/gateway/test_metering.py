@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.metering import (
@@ -18,10 +18,11 @@ from gateway.metering import (
 )
 from gateway.ports import StreamFacts
 from gateway.records import Usage
+from tests.unit.gateway.examples import examples
 from tests.unit.gateway.shapes import KIMI_TOKENS, SHAPES, Shape, deepseek, events, tool_call, usage
 from tests.unit.gateway.slow import content_of, facts_of
 
-MODEST = settings(derandomize=True, deadline=None, max_examples=150)
+MODEST = examples(150)
 
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
 

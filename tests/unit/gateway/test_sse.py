@@ -1,14 +1,15 @@
 """Where events end, at every cut of the bytes, and what one says."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.sse import MAX_EVENT_BYTES, Event, EventTooLarge, Splitter, data_event, last_boundary, parse_event
+from tests.unit.gateway.examples import examples
 from tests.unit.gateway.shapes import SHAPES, Shape
 from tests.unit.gateway.slow import data_of
 
-MODEST = settings(derandomize=True, deadline=None, max_examples=100)
+MODEST = examples(100)
 
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
 

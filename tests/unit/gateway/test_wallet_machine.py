@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
@@ -18,6 +17,7 @@ from gateway.wallet_delivery import RESEND_AFTER_MS
 from gateway.wallet_messages import HoldRequest
 from gateway.wallet_tables import Memory
 from tests.unit.gateway.catalogues import ACCOUNT, NOW_MS
+from tests.unit.gateway.examples import examples
 from tests.unit.gateway.fakes import MemoryStore
 from tests.unit.gateway.shapes import usage
 from tests.unit.gateway.wallets import DAY_MS, HOUR_MS, grant_of, hold, hold_request, record, settle, unchanged
@@ -366,5 +366,5 @@ class WalletMachine(RuleBasedStateMachine):
 def test_any_sequence_of_calls_leaves_the_wallet_as_a_plain_model_has_it() -> None:
     run_state_machine_as_test(
         WalletMachine,
-        settings=settings(derandomize=True, deadline=None, max_examples=80, stateful_step_count=50, database=None),
+        settings=examples(80, stateful_step_count=50, database=None),
     )

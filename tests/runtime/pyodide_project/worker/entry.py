@@ -32,8 +32,9 @@ class Recorder:
     def pytest_configure(self, config) -> None:
         from hypothesis import settings  # noqa: PLC0415 (pytest has to be the first that imports it)
 
-        # How long an example takes is no matter here, and there is nowhere to keep those that failed.
-        settings.register_profile("workerd", deadline=None, database=None)
+        # How long an example takes is no matter here, and there is nowhere to keep those that failed. The search is
+        # for CPython, where an example takes little time.
+        settings.register_profile("workerd", deadline=None, database=None, max_examples=10)
         settings.load_profile("workerd")
 
     def pytest_runtest_logreport(self, report) -> None:
