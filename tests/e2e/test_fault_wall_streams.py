@@ -181,14 +181,14 @@ def test_a_stream_whose_caller_is_behind_and_leaves_is_read_to_its_end(wall: Wal
 def test_what_comes_in_one_piece_once_a_caller_has_left_is_charged(wall: Wall) -> None:
     """That he has left shows when something is sent to him, so how many pieces come before decides what is lost."""
     acts = [faults.within(faults.rest_after(words)) for words in range(faults.WORDS_AFTER + 1)]
-    models = [wall.take(first=[act], second=[sound]) for act in acts]
+    models = [wall.take("patient", patient=[act]) for act in acts]
     with ThreadPoolExecutor(len(models)) as pool:
         request_ids = list(pool.map(lambda model: leave(wall, model), models))
     records = wall.admin.records_of(wall.customer.id, request_ids)
 
     for record in records.values():
         assert (record["state"], record["estimated"]) == ("complete", False)
-        assert record["cost_nano_usd"] == cost_nano_usd(usage_of("first"))
+        assert record["cost_nano_usd"] == cost_nano_usd(usage_of("patient"))
 
 
 def leave(wall: Wall, model: str) -> str:
@@ -228,12 +228,12 @@ TEXTS = (
 @pytest.mark.parametrize("asks_usage", [False, True])
 @pytest.mark.parametrize("piece_bytes", [1, 7, 1000, 2**20])
 def test_any_text_comes_as_it_was_sent(wall: Wall, piece_bytes: int, asks_usage: bool) -> None:
-    plans: Plans = {"first": [faults.saying(TEXTS, piece_bytes=piece_bytes)]}
-    case = Case(plans=plans, kind="single", stream=True, fields=USAGE if asks_usage else {})
+    plans: Plans = {"patient": [faults.saying(TEXTS, piece_bytes=piece_bytes)]}
+    case = Case(plans=plans, kind="patient", stream=True, fields=USAGE if asks_usage else {})
     seen = wall.run({"texts": case})["texts"]
 
     assert (seen.answer.text, seen.answer.error, seen.answer.is_done) == ("".join(TEXTS), None, True)
-    assert (seen.record["state"], seen.record["cost_nano_usd"]) == ("complete", cost_nano_usd(usage_of("first")))
+    assert (seen.record["state"], seen.record["cost_nano_usd"]) == ("complete", cost_nano_usd(usage_of("patient")))
 
 
 def test_no_broken_stream_leaves_a_hold(wall: Wall, within: dict[Name, Seen], whole: dict[Name, Seen]) -> None:

@@ -39,7 +39,7 @@ FORMS: Mapping[str, Mapping[str, Any]] = {
 and one that is so short that it comes in one piece."""
 
 CALLS_AT_ONCE = 12
-PAIRS, MODELS_OF_A_KIND = 350, 20
+PAIRS, MODELS_OF_A_KIND = 350, 30
 CALL_LIMIT_S = 40
 
 PROVIDER = """
