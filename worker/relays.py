@@ -25,7 +25,8 @@ MAX_WAITING_BYTES = 64 * 1024
 """How much waits for a slow caller before the provider waits."""
 
 COPIED_BYTES = 4 * 1024
-"""The most that is read of a copy at once. Where less is there, it is left alone for a while."""
+"""The most that is read of a copy at once. Where less is there, it is left alone for a while, unless it is all that is
+left of the stream: then it is read as fast as it comes."""
 
 FINISH_S = 5
 """How long it may take until the rewriter has taken all that was given to it: it does so at once, or never, where the
@@ -172,7 +173,7 @@ class StreamCopy:
                 self._kept += piece.value.to_bytes()
                 self._forget()
                 buffer = js.Uint8Array.new(piece.value.buffer)
-                if size < COPIED_BYTES:
+                if size < COPIED_BYTES and self._taker is None:
                     break
 
     def _forget(self) -> None:
