@@ -1,7 +1,6 @@
-"""How a provider's stream reaches the caller, now or late, and how one is read that nobody waits for yet."""
+"""How a provider's stream reaches the caller, now or late."""
 
 import asyncio
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -9,24 +8,12 @@ import js
 from pyodide.ffi import JsException, JsProxy, create_proxy, to_js
 
 from deadline import Deadline
-from gateway.ports import Edit, OpaqueBody, UpstreamFailed
-from webapi import is_object, now_ms, to_object
-
-GATHERED_BYTES = 4 * 1024
-"""The most that gathers before Python wakes: about a dozen events. What gathers is not seen, so a stream that brings
-less within the idle limit, having been fast before, counts as silent."""
-
-WAKES_PER_S = 2
+from gateway.ports import Edit, OpaqueBody
+from readers import StreamCopy
+from webapi import to_object
 
 DRAIN_MS = 25_000
 """How long a provider is read on after the caller has left; the platform gives such work 30 s."""
-
-MAX_WAITING_BYTES = 64 * 1024
-"""How much waits for a slow caller before the provider waits."""
-
-COPIED_BYTES = 4 * 1024
-"""The most that is read of a copy at once. Where less is there, it is left alone for a while, unless it is all that is
-left of the stream: then it is read as fast as it comes."""
 
 FINISH_S = 5
 """How long it may take until the rewriter has taken all that was given to it: it does so at once, or never, where the
@@ -43,7 +30,8 @@ class StreamRelay:
 
     That is its one transform that moves the pieces itself; a loop of reads and writes enters the isolate twice for each
     of them. What follows ``<plaintext>`` is text to the end, whatever stands in it. What the rewriter holds when the
-    caller leaves is lost, so from then on the stream is read from a copy.
+    caller leaves is lost, so from then on the stream is read from a copy. Both are counted in bytes, of which there
+    seem to be a few more where a provider sends what is not UTF-8.
     """
 
     def __init__(self, stream: JsProxy, head: bytes, deadline: Deadline, edit: Edit, *, idle_timeout_ms: int) -> None:
@@ -70,6 +58,7 @@ class StreamRelay:
                 await self._drain(copying)
         except BaseException:
             self._deadline.abort()
+            await _quietly(self._writable.abort())  # a caller sees it break off: it must not look ended
             raise
         finally:
             self._deadline.end()
@@ -80,10 +69,9 @@ class StreamRelay:
 
     async def _carry(self) -> bool:
         """Whether the caller was there to take all of it."""
+        if not await _write(self._writable, PLAIN_TEXT + self._head):
+            return False
         try:
-            writer = self._writable.getWriter()
-            await writer.write(to_js(PLAIN_TEXT + self._head))
-            writer.releaseLock()
             await _quietly(self._stream.pipeTo(self._writable, _options(preventClose=True, preventAbort=True)))
             await self._writable.close()
             async with asyncio.timeout(FINISH_S):
@@ -137,54 +125,6 @@ class StreamRelay:
         return given
 
 
-class StreamCopy:
-    """A stream once more, of which as much is kept as has not passed on its other way: read a few times a second, and
-    not at all while a slow caller keeps that way back. So it tells a provider's silence from a caller's."""
-
-    def __init__(self, stream: JsProxy, deadline: Deadline, *, behind_bytes: int, idle_timeout_ms: int) -> None:
-        """The other way has ``behind_bytes`` to bring first that are not in the copy."""
-        self._reader = stream.getReader(_options(mode="byob"))
-        self._deadline = deadline
-        self._idle_timeout_ms = idle_timeout_ms
-        self._kept = b""
-        self._taker: Callable[[bytes], Any] | None = None
-        self.passed_bytes = -behind_bytes
-        """How much has passed on the other way and is still kept here, or not read yet."""
-
-    def divert(self, taker: Callable[[bytes], Any]) -> None:
-        """Nothing passes on the other way any more: what has not is for ``taker``."""
-        self._taker = taker
-        self._forget()
-
-    async def read(self) -> None:
-        """To the end of the stream, whatever ends it; silence drops the connection."""
-        buffer = js.Uint8Array.new(COPIED_BYTES)
-        while True:
-            await asyncio.sleep(1 / WAKES_PER_S)
-            self._forget()
-            while len(self._kept) < MAX_WAITING_BYTES:
-                try:
-                    piece = await self._deadline.wait(self._reader.read(buffer), self._idle_timeout_ms)
-                except UpstreamFailed:
-                    return
-                size = piece.value.length if is_object(piece.value) else 0
-                if not size:
-                    return
-                self._kept += piece.value.to_bytes()
-                self._forget()
-                buffer = js.Uint8Array.new(piece.value.buffer)
-                if size < COPIED_BYTES and self._taker is None:
-                    break
-
-    def _forget(self) -> None:
-        passed = max(0, min(self.passed_bytes, len(self._kept)))
-        self.passed_bytes -= passed
-        self._kept = self._kept[passed:]
-        if self._taker is not None and self._kept:
-            self._taker(self._kept)
-            self._kept = b""
-
-
 @cache
 def _options(**options: str | bool) -> JsProxy:
     return to_object(options)
@@ -217,30 +157,6 @@ class LatePipe:
 
     async def close(self) -> None:
         await _quietly(self._writable.close())
-
-
-class Gatherer:
-    """Reads a stream in pieces as large as come in half a second, so that a long one wakes Python seldom."""
-
-    def __init__(self, body: JsProxy, deadline: Deadline) -> None:
-        self._reader = body.getReader(_options(mode="byob"))
-        self._deadline = deadline
-        self._at_least = 1
-        self._buffer = js.Uint8Array.new(8 * GATHERED_BYTES)
-
-    async def read(self, *, idle_timeout_ms: int) -> bytes | None:
-        """The next piece, None at the end; raises as ``Deadline.wait`` does."""
-        began_ms = now_ms()
-        read = self._reader.readAtLeast(self._at_least, self._buffer)
-        piece = await self._deadline.wait(read, idle_timeout_ms)
-        size = piece.value.length if is_object(piece.value) else 0
-        if not size:
-            return None
-        rate = size * 1000 // max(1, now_ms() - began_ms)
-        self._at_least = max(1, min(GATHERED_BYTES, rate // WAKES_PER_S))
-        gathered: bytes = piece.value.to_bytes()
-        self._buffer = js.Uint8Array.new(piece.value.buffer)
-        return gathered
 
 
 async def _write(writable: JsProxy, piece: bytes) -> bool:

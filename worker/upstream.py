@@ -7,7 +7,8 @@ from deadline import Deadline
 from drills import Drills
 from gateway.ports import Document, Edit, UpstreamCall, UpstreamFailed, UpstreamReply, UpstreamSilent
 from gateway.records import DRILL_URL
-from relays import Gatherer, StreamRelay
+from readers import Gatherer
+from relays import StreamRelay
 from webapi import is_object, parse, set_body, to_object
 
 ERROR_BODY_TIMEOUT_MS = 10_000
@@ -63,15 +64,11 @@ class JsReply:
 
     async def gather(self, *, idle_timeout_ms: int) -> bytes | None:
         if self._gatherer is None:
-            if self._reader is not None:
-                self._reader.releaseLock()
-            self._gatherer = Gatherer(self._response.body, self.deadline)
+            self._gatherer = Gatherer(self._release(), self.deadline)
         return await self._gatherer.read(idle_timeout_ms=idle_timeout_ms)
 
     def relay(self, head: bytes, *, edit: Edit, idle_timeout_ms: int) -> StreamRelay:
-        if self._reader is not None:
-            self._reader.releaseLock()
-        return StreamRelay(self._response.body, head, self.deadline, edit, idle_timeout_ms=idle_timeout_ms)
+        return StreamRelay(self._release(), head, self.deadline, edit, idle_timeout_ms=idle_timeout_ms)
 
     def close(self) -> None:
         self.deadline.abort()
@@ -81,3 +78,10 @@ class JsReply:
         if self._reader is None:
             self._reader = self._response.body.getReader()
         return self._reader
+
+    def _release(self) -> JsProxy:
+        """The body from there, for another reader."""
+        if self._reader is not None:
+            self._reader.releaseLock()
+        body: JsProxy = self._response.body
+        return body

@@ -14,9 +14,10 @@ PROMPT_TOKENS = {"first": 11, "second": 21}
 DEFAULT_PROMPT_TOKENS = 31
 DONE = b"data: [DONE]\n\n"
 # What comes before a fault within a stream: the role, the provider's name and seven words.
-EVENTS_BEFORE = 9
-LAST_WORD_BEFORE = WORDS[6].strip()
-WORDS_AFTER = len(WORDS) - 7
+WORDS_BEFORE = 7
+WORDS_AFTER = len(WORDS) - WORDS_BEFORE
+EVENTS_BEFORE = 2 + WORDS_BEFORE
+LAST_WORD_BEFORE = WORDS[WORDS_BEFORE - 1].strip()
 
 Json = dict[str, Any]
 
