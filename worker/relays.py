@@ -25,6 +25,11 @@ LINGER_MS = 1_000
 """How long a provider may take to end its stream once nothing more is wanted of it."""
 
 
+class BrokenOff(Exception):
+    """A fault of ours in the middle of a stream, without its text: the runtime logs what is raised to it, and the text
+    may hold a prompt."""
+
+
 class StreamRelay:
     """The Relay port: the runtime carries the stream through its HTMLRewriter, which calls Python with each piece.
 
@@ -46,7 +51,7 @@ class StreamRelay:
         self._deadline = deadline
         self._edit = edit
         self._is_finished: asyncio.Future[None] = asyncio.Future()
-        self._fault: BaseException | None = None
+        self._fault: Exception | None = None
 
     async def run(self) -> bool:
         copying = asyncio.ensure_future(self._copy.read())
@@ -97,9 +102,9 @@ class StreamRelay:
         self._copy.passed_bytes += len(taken)
         try:
             given = self._feed(taken)
-        except BaseException as error:
+        except Exception as error:
             self._fault = error
-            raise
+            raise BrokenOff from None
         if not given:
             chunk.remove()
         elif given is not taken:
@@ -110,9 +115,9 @@ class StreamRelay:
         has taken all the time there is."""
         try:
             last = self._edit.end(silent=self._deadline.signal.aborted)
-        except BaseException as error:
+        except Exception as error:
             self._fault = error
-            raise
+            raise BrokenOff from None
         if last:
             end.append(last.decode(), _options(html=True))
         if not self._is_finished.done():
