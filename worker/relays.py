@@ -103,8 +103,7 @@ class StreamRelay:
         try:
             given = self._feed(taken)
         except Exception as error:
-            self._fault = error
-            raise BrokenOff from None
+            raise self._broken_off(error) from None
         if not given:
             chunk.remove()
         elif given is not taken:
@@ -116,12 +115,16 @@ class StreamRelay:
         try:
             last = self._edit.end(silent=self._deadline.signal.aborted)
         except Exception as error:
-            self._fault = error
-            raise BrokenOff from None
+            raise self._broken_off(error) from None
         if last:
             end.append(last.decode(), _options(html=True))
         if not self._is_finished.done():
             self._is_finished.set_result(None)
+
+    def _broken_off(self, fault: Exception) -> BrokenOff:
+        self._fault = fault
+        self._deadline.abort()
+        return BrokenOff()
 
     def _feed(self, piece: bytes) -> bytes:
         given = self._edit.feed(piece)
