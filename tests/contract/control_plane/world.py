@@ -13,10 +13,10 @@ from fastapi import FastAPI
 from control_plane.main import create_app
 from control_plane.payment_provider import PaymentProvider
 from control_plane.services import Ports, Services
-from control_plane.settings import Settings
+from control_plane.settings import DATABASE_FILE, Settings
 from gateway.credentials import hash_api_key
 from tests.contract.control_plane.stand_ins import API_TOKEN, INTERNAL_SECRET, Clock, FakeCloudflare, FakeEdge
-from tests.databases import database_url
+from tests.databases import database_url, put_schema
 
 ADMIN_TOKEN = "admin-token-of-the-tests"
 DELIVERY_WAIT_MS = 30_000  # Far more than a delivery to a stand-in takes: an answer comes when it is done.
@@ -86,6 +86,7 @@ async def running(
 ) -> AsyncIterator[World]:
     """The application with its lifespan, on the database and catalogue in ``folder``."""
     (folder / "catalogue.toml").write_text(catalogue)
+    put_schema(folder / DATABASE_FILE)
     clock = clock or Clock()
     cloudflare, edge = FakeCloudflare(), FakeEdge(clock=clock)
     app = create_app(

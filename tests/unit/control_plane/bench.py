@@ -29,7 +29,7 @@ from tests.contract.control_plane.stand_ins import (
     FakeCloudflare,
     FakeEdge,
 )
-from tests.databases import database_url
+from tests.databases import database_url, put_schema
 
 ALICE, BOB = "acct_alice", "acct_bob"
 WAIT_S = 30.0  # Far more than a delivery to a stand-in takes: a test ends when it is done.
@@ -108,6 +108,7 @@ class BrokenOnce:
 async def open_bench(file: Path, *, kv_interval_ms: int = 0) -> AsyncIterator[Bench]:
     clock, cloudflare = Clock(), FakeCloudflare()
     edge = FakeEdge(clock=clock)
+    put_schema(file)
     store = Store.open(database_url(str(file)) or f"sqlite:///{file}")
     await store.migrate()
     kv = CloudflareKV(
