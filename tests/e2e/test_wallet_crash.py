@@ -20,7 +20,7 @@ from tests.e2e.purse import MODEL, TARGET, nano_usd
 from tests.e2e.waiting import eventually
 
 SEED = 20261124
-ROUNDS: dict["Victim", int] = {"control plane": 24, "edge": 13, "both": 13}
+ROUNDS: dict["Victim", int] = {"control plane": 34, "edge": 8, "both": 8}
 ACCOUNTS = 3
 CALLERS_OF_EACH = 2
 MOST_CALLS_BETWEEN = 10
