@@ -9,7 +9,7 @@ from pyodide.ffi import JsProxy
 
 from deadline import Deadline
 from gateway.ports import UpstreamFailed
-from webapi import is_object, now_ms, to_object
+from webapi import is_object, now_ms, options
 
 WAKES_PER_S = 2
 
@@ -92,7 +92,7 @@ class _BufferedReader:
     """Reads a stream into the same buffer again and again."""
 
     def __init__(self, stream: JsProxy, deadline: Deadline, *, most_bytes: int) -> None:
-        self._reader = stream.getReader(to_object({"mode": "byob"}))
+        self._reader = stream.getReader(options(mode="byob"))
         self._deadline = deadline
         self._buffer = js.Uint8Array.new(most_bytes)
 

@@ -10,7 +10,7 @@ from pyodide.ffi import JsException, JsProxy, create_proxy, to_js
 from deadline import Deadline
 from gateway.ports import Edit, OpaqueBody
 from readers import StreamCopy
-from webapi import to_object
+from webapi import options, to_object
 
 DRAIN_MS = 25_000
 """How long a provider is read on after the caller has left; the platform gives such work 30 s."""
@@ -77,7 +77,7 @@ class StreamRelay:
         if not await _write(self._writable, PLAIN_TEXT + self._head):
             return False
         try:
-            await _quietly(self._stream.pipeTo(self._writable, _options(preventClose=True, preventAbort=True)))
+            await _quietly(self._stream.pipeTo(self._writable, options(preventClose=True, preventAbort=True)))
             await self._writable.close()
             async with asyncio.timeout(FINISH_S):
                 await self._is_finished
@@ -107,7 +107,7 @@ class StreamRelay:
         if not given:
             chunk.remove()
         elif given is not taken:
-            chunk.replace(given.decode(), _options(html=True))
+            chunk.replace(given.decode(), options(html=True))
 
     def _finish(self, end: JsProxy) -> None:
         """Called by the runtime after the last piece. The connection has been dropped for silence, or because the call
@@ -117,7 +117,7 @@ class StreamRelay:
         except Exception as error:
             raise self._broken_off(error) from None
         if last:
-            end.append(last.decode(), _options(html=True))
+            end.append(last.decode(), options(html=True))
         if not self._is_finished.done():
             self._is_finished.set_result(None)
 
@@ -131,11 +131,6 @@ class StreamRelay:
         if given and self._edit.is_over:  # what follows the last of it is nothing
             self._deadline.set_total(LINGER_MS)
         return given
-
-
-@cache
-def _options(**options: str | bool) -> JsProxy:
-    return to_object(options)
 
 
 @cache

@@ -5,6 +5,7 @@ that it asks for. What is small costs less as plain Python data.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from time import time_ns
 from typing import Any
 from urllib.parse import unquote
@@ -43,6 +44,12 @@ def now_ms() -> int:
 def to_object(value: Mapping[str, Any]) -> JsProxy:
     """A plain JavaScript object."""
     return to_js(value, dict_converter=Object.fromEntries)
+
+
+@cache
+def options(**values: str | bool) -> JsProxy:
+    """The same object each time; the runtime only reads it."""
+    return to_object(values)
 
 
 class Headers(Mapping[str, str]):
