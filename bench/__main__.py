@@ -4,9 +4,9 @@ import argparse
 import asyncio
 import sys
 
-from bench import bill, crowd, intake, json_calls, memory, pace, peers, report, start, steps, stream_calls
+from bench import bill, crowd, floors, intake, json_calls, memory, pace, peers, report, start, steps, stream_calls
 
-MODULES = (json_calls, stream_calls, pace, steps, start, crowd, memory, intake, bill)
+MODULES = (json_calls, stream_calls, pace, steps, floors, start, crowd, memory, intake, bill)
 SECTIONS = {module.NAME: module for module in MODULES}
 
 # What the control plane can book depends on its disk.

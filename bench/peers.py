@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import json
+import shutil
 import tempfile
 import time
+import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +18,7 @@ from bench.children import HOST, start_child, start_silent_child
 from bench.process_stats import family, name_of
 from local.node import node_executable
 from local.processes import Child, stop
-from local.settings import free_port
+from local.settings import ROOT, free_port
 
 BENCH = Path(__file__).parent
 
@@ -24,6 +26,8 @@ UPSTREAM = "upstream"
 PASS_THROUGH = "pass-through"
 REWRITING = "rewriting"
 METERING = "metering"
+GUARDING = "guarding"
+RELAYING = "relaying"
 GATEWAY = "haotokai"
 LITELLM = "litellm"
 PORTKEY = "portkey"
@@ -134,6 +138,19 @@ def _worker(name: str) -> "Starter":
     return start
 
 
+async def _relaying(children: list[Child], folder: Path, upstream_url: str) -> Peer:
+    """The product's modules with another entry, on the product's local edge."""
+    worker = folder / RELAYING / "worker"
+    shutil.copytree(ROOT / "worker", worker)
+    shutil.copy(BENCH / "workers" / f"{RELAYING}.py", worker)
+    date = tomllib.loads((ROOT / "wrangler.toml").read_text())["compatibility_date"]
+    project = folder / RELAYING / "wrangler.toml"
+    project.write_text(f'name = "{RELAYING}"\nmain = "worker/{RELAYING}.py"\ncompatibility_date = "{date}"\n')
+    environment = stack.edge_environment(folder / RELAYING, {"UPSTREAM": upstream_url})
+    child = await start_child(children, folder, RELAYING, *stack.edge_command(project), environment=environment)
+    return _in_workerd(RELAYING, f"{(await child.ready())['edge_url']}/v1", child.group, {})
+
+
 async def _litellm(children: list[Child], folder: Path, upstream_url: str) -> Peer:
     """Without a database, so without keys and budgets of its own: less than what the others do."""
     port, config = free_port(), folder / "litellm.json"  # JSON is YAML, too
@@ -181,7 +198,8 @@ async def _answers(url: str) -> None:
 Starter = Callable[[list[Child], Path, str], Awaitable[Peer]]
 
 STARTERS: dict[str, Starter] = {
-    **{name: _worker(name) for name in (PASS_THROUGH, METERING, REWRITING)},
+    **{name: _worker(name) for name in (PASS_THROUGH, METERING, GUARDING, REWRITING)},
+    RELAYING: _relaying,
     LITELLM: _litellm,
     PORTKEY: _portkey,
 }

@@ -1,7 +1,9 @@
 """The product as `make run` starts it, with the simulator as its provider: the edge and the control plane."""
 
+import json
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,9 +62,9 @@ class Stack:
 async def start(children: list[Child], folder: Path, upstream_url: str) -> Stack:
     """Each started child is put into `children`; what they keep and say goes into `folder`."""
     settings = _settings(folder, upstream_url)
-    edge_command = (node_executable(), str(ROOT / "local" / "edge" / "main.mjs"), str(ROOT / "wrangler.toml"))
+    command = edge_command(ROOT / "wrangler.toml")
     began_s = time.monotonic()
-    edge = await start_child(children, folder, "edge", *edge_command, environment=settings.edge_environment())
+    edge = await start_child(children, folder, "edge", *command, environment=settings.edge_environment())
     await edge.ready()
     edge_start_s = time.monotonic() - began_s
     environment = settings.control_plane_environment({}) | {"DEEPSEEK_BASE_URL": upstream_url}
@@ -81,6 +83,17 @@ async def start(children: list[Child], folder: Path, upstream_url: str) -> Stack
         edge_start_s=edge_start_s,
         control_plane_pid=control_plane.group,
     )
+
+
+def edge_command(project: Path) -> tuple[str, ...]:
+    """The local edge, for the Worker of a wrangler.toml."""
+    return node_executable(), str(ROOT / "local" / "edge" / "main.mjs"), str(project)
+
+
+def edge_environment(folder: Path, bindings: Mapping[str, str]) -> dict[str, str]:
+    """For a Worker that needs nothing but these bindings."""
+    settings = Settings.from_environment({"HAOTOKAI_DATA": str(folder / "data"), "EDGE_PORT": "0"})
+    return settings.edge_environment() | {"EDGE_BINDINGS": json.dumps(bindings)}
 
 
 def _settings(folder: Path, upstream_url: str) -> Settings:

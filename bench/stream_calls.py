@@ -65,7 +65,7 @@ async def measure(field: Field, *, quick: bool) -> Section:
         for peer in field.among(PEERS):
             await measure_case(rounds, case, peer)
     for peer in field.among(PEERS):
-        _add_cost_of_an_event(rounds, peer)
+        add_cost_of_an_event(rounds, peer)
     return Section(name=NAME, measurements=tuple(rounds.measurements()), targets=tuple(_targets(rounds)))
 
 
@@ -106,7 +106,7 @@ async def _stream(peer: Peer, case: Case) -> Timings:
     )
 
 
-def _add_cost_of_an_event(rounds: Rounds, peer: Peer) -> None:
+def add_cost_of_an_event(rounds: Rounds, peer: Peer) -> None:
     """What a further event costs: the difference of long and short streams over that of their events."""
     short, long = (rounds.values(case.name, peer.name, "cpu_ms_per_stream") for case in (SHORT, LONG))
     for of_short, of_long in zip(short, long, strict=True):

@@ -1,0 +1,22 @@
+"""The least that streams take in the runtime: what lies between it and this gateway is what can be gained in Python.
+
+Beside the Workers of the other sections stands one that has the gateway's pipes and looks at each piece in JavaScript.
+"""
+
+from bench.peers import GATEWAY, GUARDING, METERING, PASS_THROUGH, RELAYING, Field
+from bench.results import Rounds, Section, round_by_round
+from bench.stream_calls import LONG, SHORT, add_cost_of_an_event, measure_case, warm_up
+
+NAME = "floors"
+PEERS = (PASS_THROUGH, METERING, GUARDING, RELAYING, GATEWAY)
+
+
+async def measure(field: Field, *, quick: bool) -> Section:
+    rounds, peers = Rounds(), field.among(PEERS)
+    await warm_up(peers)
+    for case in (SHORT, LONG) if quick else round_by_round((SHORT, LONG)):
+        for peer in peers:
+            await measure_case(rounds, case, peer)
+    for peer in peers:
+        add_cost_of_an_event(rounds, peer)
+    return Section(name=NAME, measurements=tuple(rounds.measurements()), targets=())
