@@ -15,12 +15,12 @@ FILE = Path(__file__).with_name("results.json")
 README = ROOT / "README.md"
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 COLUMNS = (
-    ("JSON, CPU ms", json_calls.SMALL.name, "cpu_ms_per_request"),
-    ("JSON, requests/s", json_calls.SMALL.name, "requests_per_s"),
-    ("p99 ms", json_calls.SMALL.name, "p99_ms"),
-    ("200 events, CPU ms", stream_calls.SHORT.name, "cpu_ms_per_stream"),
-    ("first event, p50 ms", pace.CASE.name, "first_event_p50_ms"),
-    ("RSS MB", json_calls.SMALL.name, "rss_mb"),
+    ("JSON, CPU ms", json_calls.NAME, json_calls.SMALL.name, "cpu_ms_per_request"),
+    ("JSON, requests/s", json_calls.NAME, json_calls.SMALL.name, "requests_per_s"),
+    ("p99 ms", json_calls.NAME, json_calls.SMALL.name, "p99_ms"),
+    ("200 events, CPU ms", stream_calls.NAME, stream_calls.SHORT.name, "cpu_ms_per_stream"),
+    ("first event, p50 ms", pace.NAME, pace.CASE.name, "first_event_p50_ms"),
+    ("RSS MB", json_calls.NAME, json_calls.SMALL.name, "rss_mb"),
 )
 
 Json = dict[str, Any]
@@ -82,14 +82,14 @@ def table(document: Json) -> str:
 
 def _figures(document: Json) -> Iterator[str]:
     values = {
-        (item["case"], item["peer"], item["metric"]): item["value"]
-        for section in document.values()
+        (name, item["case"], item["peer"], item["metric"]): item["value"]
+        for name, section in document.items()
         for item in section["measurements"]
     }
-    yield f"| | {' | '.join(title for title, _, _ in COLUMNS)} |"
+    yield f"| | {' | '.join(title for title, *_ in COLUMNS)} |"
     yield f"|---|{'---|' * len(COLUMNS)}"
     for peer in peers.SHOWN:
-        cells = [values.get((case, peer, metric)) for _, case, metric in COLUMNS]
+        cells = [values.get((name, case, peer, metric)) for _, name, case, metric in COLUMNS]
         yield f"| {peer} | {' | '.join('' if cell is None else round_off(cell) for cell in cells)} |"
 
 
