@@ -1,6 +1,7 @@
 """The least that streams take in the runtime: what lies between it and this gateway is what can be gained in Python.
 
-Beside the Workers of the other sections stands one that has the gateway's pipes and looks at each piece in JavaScript.
+Beside the Workers of the other sections stand two with the gateway's pipes alone: one looks at each piece in
+JavaScript, one has each pass Python.
 """
 
 from bench.peers import GATEWAY, GUARDING, METERING, PASS_THROUGH, RELAYING, Field
