@@ -4,8 +4,10 @@ import asyncio
 import json
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
+import js
 from js import Promise, clearTimeout, setTimeout
 from pyodide.ffi import JsException, JsProxy, jsnull
 from workers import import_from_javascript
@@ -32,6 +34,8 @@ MAX_CACHED_KEYS = 10_000
 
 T = TypeVar("T")
 
+_array_from = getattr(js.Array, "from")
+
 
 class Cache:
     """What this isolate read from KV, for seconds. A revoked key is refused by its Wallet in the meantime."""
@@ -51,7 +55,7 @@ class Cache:
 
 _CACHE = Cache()
 # asyncio itself keeps only a weak reference to a task.
-_BACKGROUND: set["asyncio.Future[None]"] = set()
+_BACKGROUND: set["asyncio.Task[None] | None"] = set()
 
 
 # The runtime's own objects. The SDK's wrappers around them convert every argument and result, which costs a request
@@ -85,14 +89,13 @@ class JsWord:
     """The Word port as a promise, which resumes whoever waits for it in that one's own invocation."""
 
     def __init__(self) -> None:
-        self._told = Promise.withResolvers()
-
-    def tell(self, word: bool, /) -> None:
-        self._told.resolve(word)
+        told = Promise.withResolvers()
+        self._promise = told.promise
+        self.tell: Callable[[bool], None] = told.resolve
 
     async def heard(self, *, limit_ms: int) -> bool | None:
-        timer = setTimeout(self._told.resolve, limit_ms)
-        word: bool | None = await self._told.promise
+        timer = setTimeout(self.tell, limit_ms)
+        word: bool | None = await self._promise
         clearTimeout(timer)
         return word
 
@@ -138,9 +141,9 @@ class EdgePorts:
     def background(self, work: Awaitable[None]) -> None:
         if self._lifetime is None:
             raise RuntimeError("only a request has work behind it")
-        task = asyncio.get_event_loop().create_task(self._lifetime.run(work))
-        _BACKGROUND.add(task)
-        task.add_done_callback(_background_done)
+        task = asyncio.get_event_loop().create_task(_behind(self._lifetime.run(work)))
+        if not task.done():
+            _BACKGROUND.add(task)
 
     async def pause(self, ms: int) -> None:
         await asyncio.sleep(ms / 1000)
@@ -205,19 +208,28 @@ def _fetch_drill(url: str, options: JsProxy) -> Awaitable[JsProxy]:
     return response
 
 
+@cache
+def _find_wallet() -> Callable[[str], Any]:
+    """Looked up once, but not while the module is loaded: a memory snapshot can keep no object of the engine."""
+    find: Callable[[str], Any] = ENV.WALLET.getByName
+    return find
+
+
 async def _call_wallet(account_id: str, operation: str, text: str, lines: Sequence[str]) -> str:
     try:
-        wallet = ENV.WALLET.getByName(account_id)
-        reply: str = await wallet.call(operation, text, "\n".join(lines))
+        reply: str = await _find_wallet()(account_id).call(operation, text, "\n".join(lines))
     except JsException as error:
         raise PlatformError(f"the wallet failed: {error.name}") from error
     return reply
 
 
-def _background_done(task: "asyncio.Future[None]") -> None:
-    _BACKGROUND.discard(task)
-    if not task.cancelled() and (error := task.exception()) is not None:
+async def _behind(work: Awaitable[None]) -> None:
+    try:
+        await work
+    except Exception as error:
         log("background_failed", error=type(error).__name__, at=where(error))
+    finally:
+        _BACKGROUND.discard(asyncio.current_task())
 
 
 class SqlStore:
@@ -232,7 +244,7 @@ class SqlStore:
         self._run(statement, *[jsnull if value is None else value for value in parameters])
 
     def query(self, statement: str, *parameters: Any) -> list[Sequence[Any]]:
-        rows = self._run(statement, *parameters).raw().toArray().to_py()
+        rows = _array_from(self._run(statement, *parameters).raw()).to_py()
         return [[None if value is jsnull else value for value in row] for row in rows]
 
 

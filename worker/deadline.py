@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable
+from functools import cache
 from typing import Any
 
-from js import AbortController, clearTimeout, setTimeout
+from js import AbortController, Function, clearTimeout, setTimeout
 from pyodide.ffi import JsException, JsProxy
 
 from gateway.ports import UpstreamFailed, UpstreamSilent
@@ -15,18 +16,17 @@ class Deadline:
 
     def __init__(self) -> None:
         self._controller = AbortController.new()
-        self._abort = self._controller.abort.bind(self._controller)
         self._total: int | None = None
         self.signal: JsProxy = self._controller.signal
 
     def set_total(self, timeout_ms: int) -> None:
         """From now on, in place of what was set before."""
         self.end()
-        self._total = setTimeout(self._abort, timeout_ms)
+        self._total = setTimeout(_abort(), timeout_ms, self._controller)
 
     async def wait(self, promise: Awaitable[Any], timeout_ms: int) -> Any:
         """The promise's value; raises UpstreamSilent when it was aborted, UpstreamFailed when it failed."""
-        timer = setTimeout(self._abort, timeout_ms)
+        timer = setTimeout(_abort(), timeout_ms, self._controller)
         try:
             return await promise
         except JsException as error:
@@ -47,4 +47,10 @@ class Deadline:
     def abort(self) -> None:
         """Drop the connection."""
         self.end()
-        self._abort()
+        self._controller.abort()
+
+
+@cache
+def _abort() -> JsProxy:
+    """Aborts the controller that it is given."""
+    return Function.prototype.call.bind(AbortController.prototype.abort)

@@ -14,25 +14,18 @@ from typing import Any
 from js import queueMicrotask
 from pyodide.ffi import JsProxy, create_proxy
 
-from webapi import now_ms
 
+class Turn(list[Any]):
+    """A callback that waits for its turn, what asyncio calls a Handle: its context, itself, its arguments; nothing once
+    it is cancelled."""
 
-class Turn:
-    """A callback that waits for its turn: what asyncio calls a Handle."""
-
-    __slots__ = ("args", "callback", "context", "is_cancelled")
-
-    def __init__(self, callback: Callable[..., Any], args: tuple[Any, ...], context: Context) -> None:
-        self.callback = callback
-        self.args = args
-        self.context = context
-        self.is_cancelled = False
+    __slots__ = ()
 
     def cancel(self) -> None:
-        self.is_cancelled = True
+        self.clear()
 
     def cancelled(self) -> bool:
-        return self.is_cancelled
+        return not self
 
 
 class Turns:
@@ -41,17 +34,17 @@ class Turns:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._ready: deque[Turn] = deque()
-        self._running_ms: int | None = None
         self._run_proxy: JsProxy | None = None
 
     def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> Turn:
         """As ``asyncio.AbstractEventLoop.call_soon``."""
-        turn = Turn(callback, args, copy_context() if context is None else context)
+        turn = Turn((copy_context() if context is None else context, callback, args))
         self._ready.append(turn)
-        # Where the platform ends a request by force, its microtask is lost, or its run is never over. So nobody waits
-        # for another's microtask, nor for a run that began at another time.
-        if self._running_ms is None or self._running_ms != now_ms():
-            self._await_microtask()
+        # A microtask for each, though the first takes all that is ready: where the platform ends a request by force,
+        # its microtask is lost, or never over.
+        if self._run_proxy is None:  # not earlier: a memory snapshot of the Worker can keep no proxy
+            self._run_proxy = create_proxy(self._run)
+        queueMicrotask(self._run_proxy)
         return turn
 
     def create_future(self) -> asyncio.Future[Any]:
@@ -60,34 +53,21 @@ class Turns:
 
     def create_task(self, work: Coroutine[Any, Any, Any], **options: Any) -> asyncio.Task[Any]:
         """As ``asyncio.AbstractEventLoop.create_task``, but it begins at once, not in a turn of its own."""
-        self._be_running()
+        # A handler that may suspend runs in a thread state of its own, which knows of no loop.
+        asyncio._set_running_loop(self._loop)
         return asyncio.Task(work, loop=self._loop, eager_start=True, **options)  # type: ignore[call-arg]
 
-    def _await_microtask(self) -> None:
-        if self._run_proxy is None:  # not earlier: a memory snapshot of the Worker can keep no proxy
-            self._run_proxy = create_proxy(self._run)
-        queueMicrotask(self._run_proxy)
-
     def _run(self) -> None:
-        self._be_running()
+        asyncio._set_running_loop(self._loop)
         ready = self._ready
-        self._running_ms = now_ms()
-        try:
-            while ready:
-                turn = ready.popleft()
-                if not turn.is_cancelled:
-                    turn.context.run(turn.callback, *turn.args)
-        except Exception as error:
-            self._loop.call_exception_handler({"message": "a callback of the event loop failed", "exception": error})
-        finally:
-            self._running_ms = None
-            if ready:
-                self._await_microtask()
-
-    def _be_running(self) -> None:
-        """A handler that may suspend runs in a thread state of its own, which knows of no loop."""
-        if asyncio._get_running_loop() is not self._loop:
-            asyncio._set_running_loop(self._loop)
+        while ready:
+            if turn := ready.popleft():
+                context, callback, args = turn
+                try:
+                    context.run(callback, *args)
+                except Exception as error:
+                    told = {"message": "a callback of the event loop failed", "exception": error}
+                    self._loop.call_exception_handler(told)
 
 
 def make_lean() -> None:

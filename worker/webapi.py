@@ -57,16 +57,17 @@ class Headers(Mapping[str, str]):
 
     def __init__(self, headers: JsProxy) -> None:
         self._headers = headers
+        self._get = headers.get
 
     def __getitem__(self, name: str) -> str:
-        value = self._headers.get(name)
-        if not isinstance(value, str):
+        value = self._get(name)
+        if type(value) is not str:
             raise KeyError(name)
         return value
 
     def get(self, name: str, default: Any = None) -> Any:
-        value = self._headers.get(name)
-        return value if isinstance(value, str) else default
+        value = self._get(name)
+        return value if type(value) is str else default
 
     def __iter__(self) -> Iterator[str]:
         return iter([entry[0] for entry in self._headers.entries()])
@@ -137,15 +138,17 @@ class JsDocument:
 class JsBody:
     """The Body port over a Request."""
 
-    def __init__(self, request: JsProxy) -> None:
+    def __init__(self, request: JsProxy, headers: Headers) -> None:
         self._request = request
+        self._headers = headers
 
     async def document(self, *, limit_bytes: int) -> tuple[Document, int]:
-        declared = self._request.headers.get("content-length")
-        if isinstance(declared, str) and declared.isdecimal():
-            if int(declared) > limit_bytes:
+        declared = self._headers.get("content-length", "")
+        if declared.isdecimal():
+            size_bytes = int(declared)
+            if size_bytes > limit_bytes:
                 raise BodyTooLarge
-            return await _read_document(self._request, int(declared)), int(declared)
+            return await _read_document(self._request, size_bytes), size_bytes
         gathered = await self._gather(limit_bytes)
         return await _read_document(JsResponse.new(gathered), gathered.size), gathered.size
 
@@ -170,9 +173,9 @@ class JsBody:
 
 def request_from_js(request: JsProxy) -> Request:
     """The gateway's view of a Request."""
-    return Request(
-        method=request.method, path=unquote(_path(request.url)), headers=Headers(request.headers), body=JsBody(request)
-    )
+    headers = Headers(request.headers)
+    path = unquote(_path(request.url))
+    return Request(method=request.method, path=path, headers=headers, body=JsBody(request, headers))
 
 
 def _path(url: str) -> str:
@@ -182,7 +185,9 @@ def _path(url: str) -> str:
 
 def response_to_js(response: Response) -> JsProxy:
     """A Response of the runtime. Header values that are not ASCII would be refused, so they are escaped."""
-    headers = {name: value if value.isascii() else _escaped(value) for name, value in response.headers.items()}
+    headers = response.headers
+    if not "".join(headers.values()).isascii():
+        headers = {name: _escaped(value) for name, value in headers.items()}
     init = to_object({"status": response.status, "headers": headers})
     if isinstance(response.body, JsDocument):
         # Response.json writes the text inside the engine; JSON.stringify would bring it through Python.

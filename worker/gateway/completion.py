@@ -29,7 +29,7 @@ async def complete(exchange: Exchange, ports: Ports) -> Response:
     call = read_call(
         document,
         size_bytes,
-        header=exchange.request.header,
+        header=exchange.request.headers.get,
         request_id=exchange.id,
         key=key,
         started_at_ms=started_at_ms,

@@ -11,6 +11,7 @@ API_KEY_PREFIX = "htk_"
 SHOWN_CHARS = len(API_KEY_PREFIX) + 8
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_CHARACTERS = frozenset(_ALPHABET)
 _RANDOM_CHARS, _CHECKSUM_CHARS = 43, 6
 
 
@@ -27,7 +28,7 @@ def is_api_key(text: str) -> bool:
     length = len(API_KEY_PREFIX) + _RANDOM_CHARS + _CHECKSUM_CHARS
     if len(text) != length or not text.startswith(API_KEY_PREFIX):
         return False
-    if not set(text[len(API_KEY_PREFIX) :]) <= set(_ALPHABET):
+    if not _CHARACTERS.issuperset(text[len(API_KEY_PREFIX) :]):
         return False
     return _checksum(text[:-_CHECKSUM_CHARS]) == text[-_CHECKSUM_CHARS:]
 

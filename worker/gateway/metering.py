@@ -168,7 +168,7 @@ def _detail(raw: Mapping[str, Any], details: str, name: str) -> int | None:
 
 
 def _count(value: Any) -> int | None:
-    if isinstance(value, float) and value.is_integer():
+    if type(value) is float and value.is_integer():
         value = int(value)
     return value if type(value) is int and value >= 0 else None
 
