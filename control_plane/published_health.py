@@ -1,6 +1,7 @@
 """The health that the newest version of the catalogue says, kept so that a restart neither forgets nor repeats it."""
 
 from collections.abc import Iterable
+from dataclasses import fields
 
 from sqlalchemy import CheckConstraint, Column, Text, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,13 +21,15 @@ published_health = table(
     CheckConstraint("health IN ('healthy', 'degraded', 'down')", name="health"),
 )
 
+_NAMES = tuple(field.name for field in fields(TargetHealth))
+
 
 async def read(connection: AsyncConnection) -> dict[Target, Published]:
     """By target, in order."""
     query = select(published_health).order_by(published_health.c.provider, published_health.c.model)
     found = {}
     for row in (await connection.execute(query)).mappings():
-        health = TargetHealth(**{name: row[name] for name in TargetHealth.__slots__})
+        health = TargetHealth(**{name: row[name] for name in _NAMES})
         found[row["provider"], row["model"]] = Published(health=health, since_ms=row["since_ms"])
     return found
 
@@ -40,4 +43,4 @@ async def replace(connection: AsyncConnection, published: Iterable[Published]) -
 
 
 def _row(item: Published) -> dict[str, object]:
-    return {name: getattr(item.health, name) for name in TargetHealth.__slots__} | {"since_ms": item.since_ms}
+    return {name: getattr(item.health, name) for name in _NAMES} | {"since_ms": item.since_ms}

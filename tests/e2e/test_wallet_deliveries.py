@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -35,7 +35,7 @@ def as_sent(shown: Record) -> UsageRecord:
     """The record that the edge sent, from what the books show of it."""
     values = dict(shown)
     started_at_ms = round(datetime.fromisoformat(values.pop("started_at")).timestamp() * 1000)
-    usage = Usage(**{name: values.pop(name) for name in Usage.__slots__})
+    usage = Usage(**{field.name: values.pop(field.name) for field in fields(Usage)})
     attempts = tuple(Attempt(**attempt) for attempt in values.pop("attempts"))
     return UsageRecord(**values, usage=usage, attempts=attempts, started_at_ms=started_at_ms)
 

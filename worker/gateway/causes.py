@@ -6,9 +6,10 @@ Each dialect brings rules for what only its provider says; what remains is told 
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from gateway.frozen import frozen
 
 # What a provider says of the account that asked it, which is ours.
 _ABOUT_US = re.compile(
@@ -48,7 +49,7 @@ class Cause(StrEnum):
     MALFORMED = "malformed_answer"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ProviderError:
     """A provider's error in one form; ``code`` and ``type`` are texts, empty where absent."""
 
@@ -75,7 +76,7 @@ class ProviderError:
         return " ".join(_IDENTIFYING.sub("", self.message).split())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Rule:
     """``cause`` where all that is given fits: ``codes`` has its code or type, ``types`` its type, and the pattern is
     found in the message."""

@@ -6,9 +6,9 @@ record says ``estimated``.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from gateway.causes import FAILED_FINISHES
+from gateway.frozen import frozen
 from gateway.metering import usage_of
 from gateway.money import NanoUsd
 from gateway.ports import StreamFacts
@@ -16,7 +16,7 @@ from gateway.pricing import charge
 from gateway.records import NO_USAGE, PriceRow, Usage, UsageState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Charge:
     """What the record says: how the request ended, what it used, what it costs, by which price row."""
 

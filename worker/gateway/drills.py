@@ -6,9 +6,10 @@ how often this one request has asked it.
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
+
+from gateway.frozen import frozen
 
 SENTENCE = "This is a drill. What you read was said by the target that answered, and it is free of charge."
 WORDS = tuple(f"{word} " for word in SENTENCE.split())
@@ -33,7 +34,7 @@ class Break(Enum):
     CUT = auto()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Pause:
     ms: int
 
@@ -41,7 +42,7 @@ class Pause:
 Step = bytes | Pause | Break
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Ask:
     """One call to the drill of this name. ``number`` counts, from 1, the calls of one request to it."""
 
@@ -50,7 +51,7 @@ class Ask:
     number: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Performance:
     """What a drill does: after ``wait_ms`` the head, then the steps of the body."""
 

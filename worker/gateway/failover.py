@@ -5,11 +5,11 @@ all count as failures, and the next target is asked.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import assert_never
 
 from gateway.attempt import attempt
 from gateway.errors import Refusal
+from gateway.frozen import frozen
 from gateway.judging import Decision, GiveUp, TryAgain, TryLarger, TryNext, TryNextKey, judge, refusal_for
 from gateway.ports import Ports
 from gateway.records import Attempt
@@ -19,7 +19,7 @@ from gateway.routing import Call, Candidate, deadline_ms
 MAX_ATTEMPTS = 12
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Committed:
     """A target that has begun to answer, what it has said, how it was asked, and all that was tried up to it."""
 

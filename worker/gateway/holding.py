@@ -1,8 +1,7 @@
 """Ask the Wallet before anything is sent, and tell the caller what it said."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import assert_never
 
 from gateway.errors import (
@@ -14,10 +13,10 @@ from gateway.errors import (
     ServiceUnavailable,
     SpendCapReached,
 )
+from gateway.frozen import frozen
 from gateway.holds import MODEST_OUTPUT_TOKENS, Bound, affordable, bound_of, least_case, worst_case
 from gateway.money import NanoUsd, format_usd
 from gateway.ports import PlatformError, Ports
-from gateway.records import encode
 from gateway.routing import BYTES_PER_TYPICAL_TOKEN, Call, Candidate, deadline_ms
 from gateway.wallet_messages import HoldReply, HoldRequest, RateState
 
@@ -25,7 +24,7 @@ from gateway.wallet_messages import HoldReply, HoldRequest, RateState
 HOLD_GRACE_MS = 15_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Grip:
     """A hold that was granted: the candidates that it pays for, ``max_tokens`` to send (None: the provider's own
     bound), and headers that tell of it."""
@@ -40,10 +39,10 @@ async def take_hold(call: Call, candidates: Sequence[Candidate], ports: Ports) -
     bound = bound_of(call, candidates)
     request = _hold_request(call, candidates, bound)
     try:
-        text = await ports.wallet(call.key.account_id, "hold", encode(request))
+        text = await ports.wallet(call.key.account_id, "hold", request.to_text())
     except PlatformError as error:
         raise ServiceUnavailable("The wallet does not answer right now; nothing was spent.") from error
-    reply = HoldReply.from_json(json.loads(text))
+    reply = HoldReply.from_text(text)
     if reply.refused is not None:
         raise _refusal(reply, call, request, top_up_url=ports.top_up_url)
     return _grip(call, candidates, bound, request, reply)

@@ -1,10 +1,10 @@
 """How much a request holds: the most that it can use and cost, and what can be had for less."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from gateway.errors import UnsupportedParameter
+from gateway.frozen import frozen
 from gateway.money import NanoUsd
 from gateway.ports import Document
 from gateway.pricing import most_it_can_cost, output_tokens_within
@@ -20,7 +20,7 @@ LEAST_OUTPUT_TOKENS = 16
 MODEST_OUTPUT_TOKENS = 4096
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Bound:
     """The most tokens that a request can use at any of its candidates."""
 

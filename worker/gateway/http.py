@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.frozen import frozen
 from gateway.ports import Body, OpaqueBody
 from gateway.records import encode
 
@@ -22,7 +23,7 @@ CORS_PREFLIGHT_HEADERS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Request:
     """``path`` is decoded and without query; ``header`` answers None for an absent one, whatever the case."""
 
@@ -35,7 +36,7 @@ class Request:
         return self.headers.get(name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Exchange:
     """One request on its way through: ``id`` names it everywhere, ``rest`` is what its path has after the route's."""
 

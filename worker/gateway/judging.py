@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import assert_never
 
 from gateway.causes import Cause
@@ -15,6 +14,7 @@ from gateway.errors import (
     UpstreamOverloaded,
     UpstreamTimeout,
 )
+from gateway.frozen import frozen
 from gateway.replies import AttemptFailed
 from gateway.routing import Candidate
 
@@ -30,33 +30,33 @@ KEY_REFUSED_MS = 300_000
 """How long an API key of ours rests: one that is limited by default and at most, one that is refused or unpaid."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TryNext:
     """Ask the next candidate."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TryLarger:
     """Ask the next candidate of those that take more than ``context_length`` tokens."""
 
     context_length: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TryNextKey:
     """Ask the same target with another key, where there is one that does not rest; this one rests."""
 
     rest_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TryAgain:
     """Ask the same target once more."""
 
     after_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class GiveUp:
     """No other target would answer differently."""
 

@@ -5,9 +5,9 @@ Two families of adapters serve them: webapi.py and bindings.py in workerd, and t
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NewType, Protocol
 
+from gateway.frozen import frozen
 from gateway.records import Catalogue, KeyRecord
 
 if TYPE_CHECKING:  # they know candidates, and so documents
@@ -84,7 +84,7 @@ class Body(Protocol):
         """The raw bytes; raises BodyTooLarge."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class UpstreamCall:
     """One POST of a JSON document to a provider."""
 
@@ -95,7 +95,7 @@ class UpstreamCall:
     total_timeout_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StreamFacts:
     """What was seen of a stream: its usage as the provider wrote it, how it ended, and how much content came.
 

@@ -6,10 +6,10 @@ each has a header: ``x-haotokai-models`` and ``x-haotokai-provider-order``, ``-i
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
 from gateway.errors import InvalidRequest
+from gateway.frozen import frozen
 from gateway.money import MoneyError, PicoUsd, parse_price
 from gateway.records import Rates
 
@@ -20,7 +20,7 @@ MAX_NAME_CHARS = 128
 Sort = Literal["price", "latency", "throughput"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Preferences:
     """Which providers may answer, and in which order; the defaults leave the catalogue's order as it is.
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from gateway.assembling import AnswerTooLarge, Assembly
@@ -10,6 +9,7 @@ from gateway.causes import FAILED_FINISHES, Cause, ProviderError, cause_of_finis
 from gateway.charging import is_whole
 from gateway.editing import StreamEditor
 from gateway.fields import FieldError, Fields
+from gateway.frozen import frozen
 from gateway.guarding import UNREADABLE, Guard
 from gateway.metering import StreamMeter, error_object, usage_object
 from gateway.ports import Document, NotJson, Ports, StreamFacts, UpstreamReply
@@ -32,7 +32,7 @@ class AttemptFailed(Exception):
         self.retry_after = retry_after
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Begun:
     """A stream whose answer has begun: what was read of it, and the reply to read on from."""
 
@@ -40,7 +40,7 @@ class Begun:
     head: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Whole:
     """A JSON answer."""
 
@@ -48,7 +48,7 @@ class Whole:
     facts: StreamFacts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Assembled:
     """An answer that was put together from a stream: the fields of a chat completion, without usage."""
 

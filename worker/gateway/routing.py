@@ -5,10 +5,10 @@ sorts them; the providers that the caller names before the others. A target that
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import assert_never
 
 from gateway.errors import InvalidRequest, ModelNotFound, ServiceUnavailable, UnsupportedParameter
+from gateway.frozen import frozen
 from gateway.ports import Document, PlatformError, Ports
 from gateway.preferences import NO_PREFERENCES, Preferences
 from gateway.pricing import charged_rates, row_in_force
@@ -23,7 +23,7 @@ OWN_FIELDS = ("models", "provider")
 BYTES_PER_TYPICAL_TOKEN = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Call:
     """One chat completion that a key may make: what the gateway reads of it; the rest of ``document`` passes on.
 
@@ -58,7 +58,7 @@ class Call:
                 yield from message.items("content")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Candidate:
     """One target that may answer, with all that an attempt needs."""
 

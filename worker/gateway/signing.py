@@ -7,7 +7,8 @@ A call is fresh for five minutes and a nonce is good once: the receiver stores t
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from gateway.frozen import frozen
 
 TIMESTAMP_HEADER = "x-haotokai-timestamp"
 NONCE_HEADER = "x-haotokai-nonce"
@@ -21,7 +22,7 @@ class SignatureRefused(Exception):
     """The call is unsigned, stale or forged. The text says which, and holds nothing secret."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SignedCall:
     """What a signature covers. ``path`` is the path alone, without origin or query."""
 

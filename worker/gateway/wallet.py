@@ -15,17 +15,13 @@ from gateway.records import NO_USAGE, Grant, KeyLimits, UsageRecord, WalletState
 from gateway.wallet_delivery import RESEND_AFTER_MS, put_off, unacknowledged
 from gateway.wallet_messages import HoldReply, HoldRequest, RateState, RefusalReason, Settlement
 from gateway.wallet_spend import spent
-from gateway.wallet_tables import Store, sum_of
+from gateway.wallet_tables import OpenHold, Store, sum_of
 
 RATE_WINDOW_MS = 60_000
 MODEST_SHARE = 4
 """The part of what is available that one call may take which names no bound of its output."""
 NONCES_KEPT_MS = 660_000
 IDEMPOTENCY_KEPT_MS = 24 * 3_600_000
-
-# What every hold asks, in one statement: is the key revoked, and what is the request held with already.
-STANDING = """SELECT EXISTS (SELECT 1 FROM revoked WHERE key_id = ?),
-    (SELECT held FROM requests WHERE request_id = ?)"""
 
 AVAILABLE = """SELECT (SELECT COALESCE(SUM(amount), 0) FROM grants) - (SELECT COALESCE(SUM(total), 0) FROM spend)
     - (SELECT COALESCE(SUM(COALESCE(cost, held)), 0) FROM requests)"""
@@ -43,13 +39,12 @@ class GrantConflict(Exception):
 def hold(store: Store, request: HoldRequest) -> HoldReply:
     """Set the worst case of a request aside, or say why not. Nothing is written where it is refused.
 
-    A request id that is already there is answered as granted again, so a call that is repeated holds once.
+    A request that is held already is answered as granted again, so a call that is repeated holds once.
     """
-    revoked, held = store.query(STANDING, request.key_id, request.request_id)[0]
-    if revoked:
+    if request.key_id in _revoked(store):
         return HoldReply(refused="key_revoked")
-    if held is not None:
-        return HoldReply(granted_nano_usd=NanoUsd(held))
+    if (held := _holds(store).get(request.request_id)) is not None:
+        return HoldReply(granted_nano_usd=NanoUsd(held.amount))
     refusal = _repeated(store, request) or _rate_refusal(store, request)
     if refusal is not None:
         return refusal
@@ -67,27 +62,26 @@ def hold(store: Store, request: HoldRequest) -> HoldReply:
 def settle(store: Store, settlement: Settlement, *, now_ms: int) -> bool:
     """Turn a hold into its charge, once; False where there is no such hold (settled before, or expired)."""
     request_id, key_id, cost = settlement.request_id, settlement.key_id, settlement.cost_nano_usd
+    holds = _holds(store)
+    if (held := holds.get(request_id)) is None:
+        return False
     # Later than what was sent, whatever the clock says, so that it is seen to be not sent yet.
     settled_ms = max(now_ms, store.memory.sent_ms + 1)
-    rows = store.query(
-        """UPDATE requests SET cost = ?, settled_ms = ?, record = ? WHERE request_id = ? AND cost IS NULL
-           RETURNING held, idempotency_key""",
+    store.execute(
+        "UPDATE requests SET cost = ?, settled_ms = ?, record = ? WHERE request_id = ?",
         cost,
         settled_ms,
         settlement.record,
         request_id,
     )
-    if not rows:
-        return False
-    held, idempotency_key = rows[0]
-    _change_available(store, held - cost)
+    del holds[request_id]
+    _change_available(store, held.amount - cost)
     if settlement.tokens is not None:
         store.execute("UPDATE recent SET tokens = ? WHERE request_id = ?", settlement.tokens, request_id)
     # One whose worker died was not answered, so it may be asked again, as one that failed.
-    if idempotency_key is not None and settlement.is_answered:
-        store.execute(
-            "INSERT OR REPLACE INTO answered VALUES (?, ?, ?, ?, ?)", key_id, idempotency_key, request_id, cost, now_ms
-        )
+    if held.idempotency_key is not None and settlement.is_answered:
+        answered = (key_id, held.idempotency_key, request_id, cost, now_ms)
+        store.execute("INSERT OR REPLACE INTO answered VALUES (?, ?, ?, ?, ?)", *answered)
     return True
 
 
@@ -110,6 +104,7 @@ def revoke(store: Store, key_ids: Sequence[str]) -> list[str]:
     """Refuse every later hold of these keys."""
     for key_id in key_ids:
         store.execute("INSERT OR IGNORE INTO revoked VALUES (?)", key_id)
+        _revoked(store).add(key_id)
     return list(key_ids)
 
 
@@ -184,6 +179,7 @@ def _place(store: Store, request: HoldRequest, granted: NanoUsd) -> None:
         request.expires_ms,
         request.idempotency_key,
     )
+    _holds(store)[request.request_id] = OpenHold(granted, request.idempotency_key)
     _change_available(store, -granted)
     if request.limits.has_rate:
         store.execute(
@@ -255,6 +251,19 @@ def _cap_room(store: Store, request: HoldRequest) -> NanoUsd | None:
     used = spent(store, request.key_id, period, now_ms=request.now_ms)
     held = sum_of(store, "SELECT SUM(held) FROM requests WHERE key_id = ? AND cost IS NULL", request.key_id)
     return NanoUsd(cap - used - held)
+
+
+def _revoked(store: Store) -> set[str]:
+    if store.memory.revoked is None:
+        store.memory.revoked = {key_id for (key_id,) in store.query("SELECT key_id FROM revoked")}
+    return store.memory.revoked
+
+
+def _holds(store: Store) -> dict[str, OpenHold]:
+    if store.memory.holds is None:
+        rows = store.query("SELECT request_id, held, idempotency_key FROM requests WHERE cost IS NULL")
+        store.memory.holds = {request_id: OpenHold(*held) for request_id, *held in rows}
+    return store.memory.holds
 
 
 def _available(store: Store) -> NanoUsd:

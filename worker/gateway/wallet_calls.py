@@ -6,17 +6,17 @@ repeated with its Idempotency-Key must find its answer settled.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from gateway import wallet, wallet_delivery, wallet_spend
 from gateway.fields import FieldError, Fields
-from gateway.records import Grant, SpendCapPeriod, encode
+from gateway.frozen import frozen
+from gateway.records import Grant, SpendCapPeriod
 from gateway.wallet_messages import HoldRequest, Settlement
 from gateway.wallet_tables import Store
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Reply:
     """What a call answers, and when something that it wrote falls due."""
 
@@ -24,16 +24,16 @@ class Reply:
     due_ms: int | None = None
 
 
-Rule = Callable[[Store, Fields, str, int], Reply]
+Rule = Callable[[Store, str, str, int], Reply]
 
 
 def call(store: Store, operation: str, text: str, *, account_id: str, now_ms: int, lines: str = "") -> Reply:
-    """Settle ``lines``, a settlement each, and run one operation by its name; raises FieldError for a text
-    that is no JSON object."""
+    """Settle ``lines``, a settlement each, and run one operation by its name; raises FieldError for a text that is none
+    of it."""
     if lines:
         _settle(store, lines, now_ms)
-    reply = OPERATIONS[operation](store, Fields.parse(text or "{}", operation), account_id, now_ms)
-    return replace(reply, due_ms=now_ms) if lines else reply
+    reply = OPERATIONS[operation](store, text, account_id, now_ms)
+    return Reply(text=reply.text, due_ms=now_ms) if lines else reply
 
 
 def _settle(store: Store, lines: str, now_ms: int) -> None:
@@ -41,26 +41,26 @@ def _settle(store: Store, lines: str, now_ms: int) -> None:
         wallet.settle(store, Settlement.from_line(line), now_ms=now_ms)
 
 
-def _nothing(store: Store, fields: Fields, account_id: str, now_ms: int) -> Reply:
+def _nothing(store: Store, text: str, account_id: str, now_ms: int) -> Reply:
     """A call that was made for what it settles alone."""
-    del store, fields, account_id, now_ms
+    del store, text, account_id, now_ms
     return Reply(text="{}")
 
 
-def _hold(store: Store, fields: Fields, account_id: str, now_ms: int) -> Reply:
+def _hold(store: Store, text: str, account_id: str, now_ms: int) -> Reply:
     del account_id, now_ms
-    request = HoldRequest.from_json(fields.values)
-    return Reply(text=encode(wallet.hold(store, request)), due_ms=request.expires_ms)
+    request = HoldRequest.from_text(text)
+    return Reply(text=wallet.hold(store, request).to_text(), due_ms=request.expires_ms)
 
 
-def _acknowledge(store: Store, fields: Fields, account_id: str, now_ms: int) -> Reply:
+def _acknowledge(store: Store, text: str, account_id: str, now_ms: int) -> Reply:
     del account_id, now_ms
-    wallet_delivery.acknowledge(store, fields.texts("request_ids"))
+    wallet_delivery.acknowledge(store, Fields.parse(text, "acknowledgement").texts("request_ids"))
     return Reply(text="{}")
 
 
-def _credits(store: Store, fields: Fields, account_id: str, now_ms: int) -> Reply:
-    key_id = fields.text("key_id")
+def _credits(store: Store, text: str, account_id: str, now_ms: int) -> Reply:
+    key_id = Fields.parse(text, "question").text("key_id")
     spent = {period: wallet_spend.spent(store, key_id, period, now_ms=now_ms) for period in get_args(SpendCapPeriod)}
     return Reply(text=json.dumps({"state": wallet.state(store, account_id).to_json(), "spent": spent}))
 
@@ -68,7 +68,8 @@ def _credits(store: Store, fields: Fields, account_id: str, now_ms: int) -> Repl
 def _signed(rule: Callable[[Store, Fields, str, int], Any]) -> Rule:
     """A call of the control plane: its nonce is used up in the same transaction as its effect."""
 
-    def run(store: Store, fields: Fields, account_id: str, now_ms: int) -> Reply:
+    def run(store: Store, text: str, account_id: str, now_ms: int) -> Reply:
+        fields = Fields.parse(text, "signed call")
         if not wallet.use_nonce(store, fields.text("nonce"), now_ms=now_ms):
             return Reply(text=json.dumps({"refused": "nonce_used"}))
         try:

@@ -1,27 +1,28 @@
 """What passes to a Wallet and from it, as texts. Both ends are this Worker, so nothing is checked again; but
 during a deployment they may be of two versions, so what is new to one end is passed over.
 
-A hold is asked for and answered in JSON. What a request used is one line: what the Wallet looks at, and behind it the
-usage record, which it keeps as it came. So it goes on to the control plane: nobody on the way looks into a record.
+A hold is asked for and answered in JSON. What a request used is one line, tabs between what the Wallet looks at and
+the usage record, which it keeps as it came. So it goes on to the control plane: nobody on the way looks into a record.
+JSON escapes a tab, and the end of a line, wherever a text has one, and ids have none.
 """
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
+from gateway.frozen import frozen
 from gateway.money import NOTHING, NanoUsd
-from gateway.records import KeyLimits, UsageRecord, UsageState, encode, from_object
+from gateway.records import KeyLimits, UsageRecord, UsageState, decode, encode, encode_given, from_object
 
 RefusalReason = Literal[
     "insufficient_balance", "spend_cap_reached", "rate_limit_exceeded", "key_revoked", "duplicate_request"
 ]
 ANSWERED: frozenset[UsageState] = frozenset({"complete", "partial"})
-BEFORE_RECORD = "\t"
-"""Between the head of a line and its record. JSON escapes it, and the end of a line, wherever a text has one."""
+BEFORE_RECORDS = "\t"
+"""Between the head of a message and its records."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class HoldRequest:
     """Asks the Wallet for ``wanted`` or, where it cannot pay that, for as much as it can but at least ``least``.
 
@@ -34,19 +35,24 @@ class HoldRequest:
     key_id: str
     wanted_nano_usd: NanoUsd
     least_nano_usd: NanoUsd
-    modest_nano_usd: NanoUsd | None
     tokens: int
     limits: KeyLimits
-    idempotency_key: str | None
     now_ms: int
     expires_ms: int
+    modest_nano_usd: NanoUsd | None = None
+    idempotency_key: str | None = None
+
+    def to_text(self) -> str:
+        return encode_given(self)
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "HoldRequest":
-        return from_object(cls, {**values, "limits": from_object(KeyLimits, values["limits"])})
+    def from_text(cls, text: str) -> "HoldRequest":
+        values = decode(text)
+        values["limits"] = from_object(KeyLimits, values["limits"])
+        return from_object(cls, values)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RateState:
     """One limit of a key as it stands: how many, how many are left, when the oldest leaves the window."""
 
@@ -55,7 +61,7 @@ class RateState:
     reset_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class HoldReply:
     """Granted where ``refused`` is None. ``available_nano_usd`` is what the account could spend before this hold."""
 
@@ -69,14 +75,19 @@ class HoldReply:
     first_request_id: str | None = None
     first_cost_nano_usd: NanoUsd | None = None
 
+    def to_text(self) -> str:
+        return encode_given(self)
+
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "HoldReply":
-        given = {name: values.get(name) for name in ("requests", "tokens")}
-        rates = {name: from_object(RateState, rate) for name, rate in given.items() if rate is not None}
-        return from_object(cls, {**values, **rates})
+    def from_text(cls, text: str) -> "HoldReply":
+        values = decode(text)
+        for name in ("requests", "tokens"):
+            if rate := values.get(name):
+                values[name] = from_object(RateState, rate)
+        return from_object(cls, values)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settlement:
     """What a request used: of its record what the Wallet looks at, and all of it as a JSON text, for the control plane,
     which books it. ``tokens`` are None where no limit of the key counts them."""
@@ -101,14 +112,21 @@ class Settlement:
 
     def to_line(self) -> str:
         """Without the end of the line."""
-        head = encode([self.request_id, self.key_id, self.cost_nano_usd, self.tokens, self.is_answered])
-        return head + BEFORE_RECORD + self.record
+        tokens = "" if self.tokens is None else self.tokens
+        answered = "answered" if self.is_answered else ""
+        return f"{self.request_id}\t{self.key_id}\t{self.cost_nano_usd}\t{tokens}\t{answered}\t{self.record}"
 
     @classmethod
     def from_line(cls, line: str) -> "Settlement":
-        head, _, record = line.partition(BEFORE_RECORD)
-        request_id, key_id, cost, tokens, is_answered, *_ = json.loads(head)
-        return cls(request_id, key_id, cost, tokens, is_answered, record)
+        request_id, key_id, cost, tokens, answered, record, *_ = line.split("\t")
+        return cls(
+            request_id=request_id,
+            key_id=key_id,
+            cost_nano_usd=NanoUsd(int(cost)),
+            tokens=int(tokens) if tokens else None,
+            is_answered=bool(answered),
+            record=record,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +138,15 @@ class UsageMessage:
     records: str
 
     def to_text(self) -> str:
-        return encode([self.account_id, self.request_ids]) + BEFORE_RECORD + self.records
+        return encode([self.account_id, self.request_ids]) + BEFORE_RECORDS + self.records
 
     @classmethod
     def read_all(cls, texts: Iterable[str]) -> "list[UsageMessage]":
         """What messages say, but for those of an earlier version: their Wallets send their records again."""
-        return [cls.from_text(text) for text in texts if BEFORE_RECORD in text]
+        return [cls.from_text(text) for text in texts if BEFORE_RECORDS in text]
 
     @classmethod
     def from_text(cls, text: str) -> "UsageMessage":
-        head, _, records = text.partition(BEFORE_RECORD)
-        account_id, request_ids, *_ = json.loads(head)
+        head, _, records = text.partition(BEFORE_RECORDS)
+        account_id, request_ids, *_ = decode(head)
         return cls(account_id, request_ids, records)

@@ -7,7 +7,7 @@ added to its key's row in ``spend``; and only what the ledger does not take in t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS grants (id TEXT PRIMARY KEY, kind TEXT NOT NULL, amount INTEGER NOT NULL)
@@ -37,12 +37,26 @@ HELD_BEFORE = (
 )
 
 
+class OpenHold(NamedTuple):
+    """What a request that is not settled is held with."""
+
+    amount: int
+    idempotency_key: str | None
+
+
 @dataclass(slots=True)
 class Memory:
-    """What a Wallet need not read again. One that has just begun knows nothing, and reads it from the tables."""
+    """What a Wallet need not read again, as the tables have it: to ask them costs a request more than to write to them.
+    One that has just begun knows nothing (None), and reads it from the tables."""
 
     available: int | None = None
-    """What may be spent, as the tables have it; None where it is to be summed up."""
+    """What may be spent."""
+
+    holds: dict[str, OpenHold] | None = None
+    """By request id."""
+
+    revoked: set[str] | None = None
+    """Key ids."""
 
     sent_ms: int = 0
     sent_id: str = ""

@@ -8,7 +8,7 @@ import pytest
 from gateway import wallet
 from gateway.records import KeyLimits, encode, to_object
 from gateway.wallet_calls import call
-from gateway.wallet_messages import BEFORE_RECORD, HoldReply, HoldRequest, RateState, Settlement, UsageMessage
+from gateway.wallet_messages import BEFORE_RECORDS, HoldReply, HoldRequest, RateState, Settlement, UsageMessage
 from tests.unit.gateway.catalogues import ACCOUNT, NOW_MS
 from tests.unit.gateway.shapes import usage
 from tests.unit.gateway.wallets import funded, hold, hold_request, record
@@ -19,12 +19,12 @@ RATE = RateState(limit=3, remaining=2, reset_ms=60_000)
 
 @pytest.mark.parametrize("request_", [hold_request("r1", 10), hold_request("r1", 10, modest=4, limits=LIMITS)])
 def test_a_hold_request_arrives_as_it_was(request_: HoldRequest) -> None:
-    assert HoldRequest.from_json(json.loads(encode(request_))) == request_
+    assert HoldRequest.from_text(request_.to_text()) == request_
 
 
 @pytest.mark.parametrize("reply", [HoldReply(), HoldReply(refused="key_revoked", requests=RATE, tokens=RATE)])
 def test_a_hold_reply_arrives_as_it_was(reply: HoldReply) -> None:
-    assert HoldReply.from_json(json.loads(encode(reply))) == reply
+    assert HoldReply.from_text(reply.to_text()) == reply
 
 
 @pytest.mark.parametrize("text", ["", "\t", "\n", "a\tb\r\n\tc", "\u2028\x85\x0b", '"\\t"', "\u4e2d", "\ud800"])
@@ -55,17 +55,16 @@ def test_a_message_as_it_was_before_it_had_a_head_is_passed_over() -> None:
 def test_fields_that_the_next_version_adds_are_passed_over() -> None:
     request, reply = hold_request("r1", 10, limits=LIMITS), HoldReply(requests=RATE)
     settlement = Settlement.of(record("r1", 5))
-    head, _, text = settlement.to_line().partition(BEFORE_RECORD)
-    line = json.dumps([*json.loads(head), "later"]) + BEFORE_RECORD + text
+    line = settlement.to_line() + "\tlater"
     limits = {**to_object(request.limits), "later": 1}
 
-    assert HoldRequest.from_json({**to_object(request), "limits": limits, "later": 1}) == request
-    assert HoldReply.from_json({**to_object(reply), "later": 1}) == reply
+    assert HoldRequest.from_text(json.dumps({**to_object(request), "limits": limits, "later": 1})) == request
+    assert HoldReply.from_text(encode({**to_object(reply), "later": 1})) == reply
     assert Settlement.from_line(line) == settlement
 
-    message = UsageMessage(ACCOUNT, ["r1"], text)
-    head, _, text = message.to_text().partition(BEFORE_RECORD)
-    later = json.dumps([*json.loads(head), "later"]) + BEFORE_RECORD + text
+    message = UsageMessage(ACCOUNT, ["r1"], settlement.record)
+    head, _, text = message.to_text().partition(BEFORE_RECORDS)
+    later = json.dumps([*json.loads(head), "later"]) + BEFORE_RECORDS + text
     assert UsageMessage.from_text(later) == message
 
 

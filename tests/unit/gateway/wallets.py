@@ -1,12 +1,11 @@
 """What the tests of the Wallet's rules share: requests and records with few words."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gateway import wallet
 from gateway.money import NanoUsd
-from gateway.records import NO_USAGE, Grant, GrantKind, KeyLimits, Usage, UsageRecord, UsageState, encode
+from gateway.records import NO_USAGE, Grant, GrantKind, KeyLimits, Usage, UsageRecord, UsageState
 from gateway.wallet_calls import call
 from gateway.wallet_messages import HoldReply, HoldRequest, Settlement
 from tests.unit.gateway.catalogues import ACCOUNT, NO_LIMITS, NOW_MS
@@ -83,8 +82,8 @@ def funded(amount: int) -> MemoryStore:
 
 def hold(store: MemoryStore, request: HoldRequest) -> HoldReply:
     """By way of the Wallet's call, so that its texts are tested too."""
-    reply = call(store, "hold", encode(request), account_id=ACCOUNT, now_ms=request.now_ms)
-    return HoldReply.from_json(json.loads(reply.text))
+    reply = call(store, "hold", request.to_text(), account_id=ACCOUNT, now_ms=request.now_ms)
+    return HoldReply.from_text(reply.text)
 
 
 def settle(store: MemoryStore, usage_record: UsageRecord, *, now_ms: int = NOW_MS) -> bool:

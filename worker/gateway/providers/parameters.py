@@ -5,11 +5,11 @@ changed to one that the provider would take.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from gateway.errors import InvalidRequest, UnsupportedParameter
 from gateway.fields import MAX_INTEGER
+from gateway.frozen import frozen
 from gateway.ports import Document
 
 OWN = frozenset(
@@ -28,7 +28,7 @@ OWN = frozenset(
 """What the gateway reads itself: it writes these anew for each provider, takes them off, or looks into them apart."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Parameter:
     """``takes`` says in words what ``accepts`` tells. What is not sent makes no difference to the answer."""
 

@@ -1,9 +1,10 @@
 """The catalogue: providers, models, the targets that serve them, and how those are doing."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, get_args
 
 from gateway.fields import Fields
+from gateway.frozen import frozen
 from gateway.records.plain import to_object
 from gateway.records.prices import PriceRow
 
@@ -14,7 +15,7 @@ DRILL_URL = "drill:"
 Dialect = Literal["deepseek", "moonshot", "dashscope", "zai", "spark", "openai"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Provider:
     """How a provider is reached. The API key itself is a Worker secret named ``api_key_env`` (empty: it needs none)."""
 
@@ -46,7 +47,7 @@ class Provider:
         return self.base_url.startswith(DRILL_URL)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Target:
     """One place where a model is served: provider, its own id for the model, parameters to inject, its prices.
 
@@ -73,7 +74,7 @@ class Target:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Model:
     """A public model: a name that stays, and the targets that serve it today, in order of preference.
 
@@ -100,7 +101,7 @@ class Model:
 Health = Literal["healthy", "degraded", "down"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TargetHealth:
     """How a provider's model has done lately, over all requests: what moves it in the order of targets.
 
@@ -124,7 +125,7 @@ class TargetHealth:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Catalogue:
     """All providers and models, in KV under ``catalogue``. Of two, the higher version is right.
 

@@ -1,16 +1,16 @@
 """Money that goes down to a Wallet, and the sums of one."""
 
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from gateway.fields import Fields
+from gateway.frozen import frozen
 from gateway.money import NanoUsd
 from gateway.records.plain import to_object
 
 GrantKind = Literal["credit", "trial", "top_up", "refund", "reversal"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Grant:
     """Money that a ledger transfer gives to (or, when negative, takes from) a Wallet; ``id`` is the transfer's."""
 
@@ -30,7 +30,7 @@ class Grant:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class WalletState:
     """The sums of one Wallet: available = granted - settled - held."""
 

@@ -1,9 +1,9 @@
 """API keys as the edge knows them."""
 
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from gateway.fields import Fields
+from gateway.frozen import frozen
 from gateway.money import NanoUsd
 from gateway.records.plain import to_object
 
@@ -18,7 +18,7 @@ def key_kv_name(key_sha256: str) -> str:
     return API_KEY_KV_PREFIX + key_sha256
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class KeyLimits:
     """What one key may use; None is no limit. A cap counts settled and held spend of the period, in UTC."""
 
@@ -45,7 +45,7 @@ class KeyLimits:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class KeyRecord:
     """What the edge knows of an API key, in KV under ``key:<sha256>``. Of two, the higher version is right."""
 

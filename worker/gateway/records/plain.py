@@ -26,8 +26,11 @@ def from_object(kind: type[T], values: Mapping[str, Any]) -> T:
 
     Fields that are not known here are passed over: during a deployment, the next version may have written it.
     """
-    names: tuple[str, ...] = kind.__slots__  # type: ignore[attr-defined]
-    return kind(**{name: values[name] for name in names if name in values})
+    try:
+        return kind(**values)
+    except TypeError:
+        names: tuple[str, ...] = kind.__slots__  # type: ignore[attr-defined]
+        return kind(**{name: values[name] for name in names if name in values})
 
 
 @cache
@@ -49,7 +52,15 @@ def _fields(record: Any) -> dict[str, Any]:
     return dict(zip(names, read(record), strict=True))
 
 
-encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=_fields).encode
+def _given(record: Any) -> dict[str, Any]:
+    return {name: value for name, value in _fields(record).items() if value is not None}
+
+
+decode = json.JSONDecoder().decode
+"""A JSON text of our own as plain data."""
+encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False, default=_fields).encode
 """The compact JSON text of plain data and records."""
-encode_ascii = json.JSONEncoder(separators=(",", ":")).encode
+encode_given = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False, default=_given).encode
+"""The same of a record without its fields that are None, for a reader to whom that is what is absent."""
+encode_ascii = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 """The same in ASCII alone, of plain data."""

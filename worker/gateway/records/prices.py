@@ -1,14 +1,14 @@
 """What a target's tokens cost: rows of rates, with their tiers and their peak hours."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from gateway.fields import FieldError, Fields
+from gateway.frozen import frozen
 from gateway.money import PicoUsd
 from gateway.records.plain import to_object
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Rates:
     """Prices of the three classes of tokens, in pico-USD per token."""
 
@@ -25,7 +25,7 @@ class Rates:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Tier:
     """The rates of a whole request whose total input is at most ``up_to_input_tokens`` (None: any size)."""
 
@@ -40,7 +40,7 @@ class Tier:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Peak:
     """Hours with other rates, in the provider's local time, which has a fixed offset from UTC.
 
@@ -65,7 +65,7 @@ class Peak:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PriceRow:
     """One published price of one target. The id is made from the content, so it names these figures forever.
 

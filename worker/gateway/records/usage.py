@@ -1,9 +1,9 @@
 """What a request used and what it cost."""
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from gateway.fields import Fields
+from gateway.frozen import frozen
 from gateway.money import NanoUsd
 from gateway.records.plain import to_object
 
@@ -16,7 +16,7 @@ def dead_letters_kv_name(account_id: str) -> str:
     return DEAD_LETTERS_KV_PREFIX + account_id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Usage:
     """Tokens of one answer. ``cached_tokens`` are part of the prompt, ``reasoning_tokens`` of the completion."""
 
@@ -29,7 +29,7 @@ class Usage:
 NO_USAGE = Usage(prompt_tokens=0, cached_tokens=0, completion_tokens=0, reasoning_tokens=0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Attempt:
     """One try at one target: ``outcome`` is ``ok`` or the typed cause why we moved on; status 0 is no answer."""
 
@@ -53,7 +53,7 @@ class Attempt:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class UsageRecord:
     """What one request used and what it cost; ``request_id`` identifies it everywhere and forever.
 
