@@ -19,6 +19,9 @@ _STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _TOO_DEEP = re.compile(rb"[\[{]{%d}" % (MAX_DEPTH + 1))
 
+decode = json.JSONDecoder().decode
+"""A JSON text of our own as plain data; raises ValueError, RecursionError."""
+
 T = TypeVar("T")
 C = TypeVar("C", bound=str)
 
@@ -33,7 +36,7 @@ def parse_json(text: str | bytes, name: str) -> Any:
         text = text if isinstance(text, str) else text.decode()
         if is_deep(text):
             raise FieldError(f"{name}: too deep")
-        return json.loads(text)
+        return decode(text)
     except FieldError:
         raise
     except (ValueError, RecursionError) as error:

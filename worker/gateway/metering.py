@@ -174,6 +174,9 @@ def _count(value: Any) -> int | None:
 
 
 def _next_boundary(events: bytes, position: int) -> int:
+    if b"\r" not in events:  # nearly all
+        at = events.find(b"\n\n", position)
+        return at + 2 if at >= 0 else len(events)
     ends = [
         at + len(blank)
         for blank in (b"\n\n", b"\r\n\r\n", b"\n\r\n", b"\r\r")

@@ -49,8 +49,9 @@ class Splitter:
 
 def last_boundary(buffer: bytes) -> int:
     """Where the last whole event of the buffer ends; 0 where none does."""
-    if buffer.endswith(b"\n\n"):
-        return len(buffer)
+    if b"\r" not in buffer:  # nearly all
+        at = buffer.rfind(b"\n\n")
+        return at + 2 if at >= 0 else 0
     found = ((buffer.rfind(blank), blank) for blank in (b"\n\n", b"\r\n\r\n", b"\n\r\n", b"\r\r"))
     return max((at + len(blank) for at, blank in found if at >= 0), default=0)
 

@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from gateway.fields import decode
 from gateway.frozen import frozen
 from gateway.money import NOTHING, NanoUsd
-from gateway.records import KeyLimits, UsageRecord, UsageState, decode, encode, encode_given, from_object
+from gateway.records import KeyLimits, UsageRecord, UsageState, encode, encode_given, from_object
 
 RefusalReason = Literal[
     "insufficient_balance", "spend_cap_reached", "rate_limit_exceeded", "key_revoked", "duplicate_request"

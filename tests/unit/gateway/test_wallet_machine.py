@@ -15,7 +15,7 @@ from gateway.records import KeyLimits, UsageState
 from gateway.wallet import IDEMPOTENCY_KEPT_MS, RATE_WINDOW_MS, GrantConflict
 from gateway.wallet_delivery import RESEND_AFTER_MS
 from gateway.wallet_messages import HoldRequest
-from gateway.wallet_tables import Memory
+from gateway.wallet_tables import Memory, OpenHold
 from tests.unit.gateway.catalogues import ACCOUNT, NOW_MS
 from tests.unit.gateway.examples import examples
 from tests.unit.gateway.fakes import MemoryStore
@@ -360,7 +360,11 @@ class WalletMachine(RuleBasedStateMachine):
 
     @invariant()
     def what_is_remembered_is_what_the_tables_say(self) -> None:
-        assert self.store.memory.available in {None, self.model.available()}
+        memory = self.store.memory
+        assert memory.available in {None, self.model.available()}
+        holds = {name: OpenHold(held.amount, held.idempotency_key) for name, held in self.model.holds.items()}
+        assert memory.holds in (None, holds)
+        assert memory.revoked in (None, self.model.revoked)
 
 
 def test_any_sequence_of_calls_leaves_the_wallet_as_a_plain_model_has_it() -> None:

@@ -18,7 +18,7 @@ from gateway.records.catalogue import (
 )
 from gateway.records.grants import Grant, GrantKind, WalletState
 from gateway.records.keys import API_KEY_KV_PREFIX, KeyLimits, KeyRecord, KeyState, SpendCapPeriod, key_kv_name
-from gateway.records.plain import decode, encode, encode_ascii, encode_given, from_object, to_object
+from gateway.records.plain import encode, encode_ascii, encode_given, from_object, to_object
 from gateway.records.prices import Peak, PriceRow, Rates, Tier
 from gateway.records.usage import (
     DEAD_LETTERS_KV_PREFIX,
@@ -59,7 +59,6 @@ __all__ = [
     "UsageState",
     "WalletState",
     "dead_letters_kv_name",
-    "decode",
     "encode",
     "encode_ascii",
     "encode_given",

@@ -56,8 +56,6 @@ def _given(record: Any) -> dict[str, Any]:
     return {name: value for name, value in _fields(record).items() if value is not None}
 
 
-decode = json.JSONDecoder().decode
-"""A JSON text of our own as plain data."""
 encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False, default=_fields).encode
 """The compact JSON text of plain data and records."""
 encode_given = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False, default=_given).encode
