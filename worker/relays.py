@@ -4,7 +4,8 @@ import asyncio
 from functools import cache
 from typing import Any
 
-from js import HTMLRewriter, IdentityTransformStream, Response, TransformStream
+import js
+from js import Response, TransformStream
 from pyodide.ffi import JsException, JsProxy, create_proxy, to_js
 
 from deadline import Deadline
@@ -40,9 +41,9 @@ class StreamRelay:
     """
 
     def __init__(self, stream: JsProxy, head: bytes, deadline: Deadline, edit: Edit, *, idle_timeout_ms: int) -> None:
-        pipe = IdentityTransformStream.new()
+        pipe = js.IdentityTransformStream.new()
         self._handlers = {"text": create_proxy(self._take), "end": create_proxy(self._finish)}
-        rewriter = HTMLRewriter.new().on("plaintext", _unwrapping()).onDocument(to_object(self._handlers))
+        rewriter = js.HTMLRewriter.new().on("plaintext", _unwrapping()).onDocument(to_object(self._handlers))
         self.body = OpaqueBody(rewriter.transform(Response.new(pipe.readable)).body)
         self._writable = pipe.writable
         self._stream, copy = stream.tee()
@@ -148,7 +149,7 @@ class LatePipe:
     """The LateBody port: a native pipe that is written to until the stream that follows is there."""
 
     def __init__(self) -> None:
-        pipe = IdentityTransformStream.new()
+        pipe = js.IdentityTransformStream.new()
         self.body = OpaqueBody(pipe.readable)
         self._writable = pipe.writable
 
