@@ -9,7 +9,7 @@ from gateway.ports import Document, Edit, UpstreamCall, UpstreamFailed, Upstream
 from gateway.records import DRILL_URL
 from readers import Gatherer
 from relays import StreamRelay
-from webapi import is_object, parse, set_body, to_object
+from webapi import is_object, json_object, parse, set_body
 
 ERROR_BODY_TIMEOUT_MS = 10_000
 
@@ -18,7 +18,7 @@ async def send(call: UpstreamCall, drills: Drills) -> UpstreamReply:
     """POST the document; answers when the head of the reply is there. ``drills`` take the calls to drill models."""
     deadline = Deadline()
     deadline.set_total(call.total_timeout_ms)
-    options = to_object({"method": "POST", "headers": dict(call.headers), "redirect": "manual"})
+    options = json_object({"method": "POST", "headers": dict(call.headers), "redirect": "manual"})
     set_body(options, call.document)
     options.signal = deadline.signal
     is_drill = call.url.startswith(DRILL_URL)

@@ -30,6 +30,7 @@ READ_DEPTH = 8
 # Looked up once, because each step of such a path is a call into the engine. A memory snapshot of the Worker keeps them
 # by their paths; it can keep no other object of the engine, so none may be made while a module is loaded.
 _get, _set, _delete = js.Reflect.get, js.Reflect.set, js.Reflect.deleteProperty
+_parse_json = js.JSON.parse
 _is_array, _keys, _values = js.Array.isArray, Object.keys, Object.values
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})
@@ -44,6 +45,11 @@ def now_ms() -> int:
 def to_object(value: Mapping[str, Any]) -> JsProxy:
     """A plain JavaScript object."""
     return to_js(value, dict_converter=Object.fromEntries)
+
+
+def json_object(value: Mapping[str, Any]) -> JsProxy:
+    """The same of JSON data: faster where objects lie in it."""
+    return _parse_json(encode(value))
 
 
 @cache
@@ -100,7 +106,7 @@ class JsDocument:
     def write(self, name: str, value: Any) -> None:
         if isinstance(value, str):
             # As JSON, because a text out of Python is made of pieces, and JSON.stringify is slow for such a text.
-            Object.assign(self.value, js.JSON.parse(encode({name: value})))
+            Object.assign(self.value, _parse_json(encode({name: value})))
         else:
             _set(self.value, name, to_object(value) if isinstance(value, dict) else to_js(value))
         if self._names is not None:
@@ -188,7 +194,7 @@ def response_to_js(response: Response) -> JsProxy:
     headers = response.headers
     if not "".join(headers.values()).isascii():
         headers = {name: _escaped(value) for name, value in headers.items()}
-    init = to_object({"status": response.status, "headers": headers})
+    init = json_object({"status": response.status, "headers": headers})
     if isinstance(response.body, JsDocument):
         # Response.json writes the text inside the engine; JSON.stringify would bring it through Python.
         return JsResponse.json(response.body.value, init)
@@ -214,7 +220,7 @@ def parse(text: str) -> Document:
     if len(text) <= SMALL_DOCUMENT and not is_deep(text):
         return parse_document(text)
     try:
-        return document_of(js.JSON.parse(text))
+        return document_of(_parse_json(text))
     except JsException as error:
         raise NotJson from error
 

@@ -22,12 +22,13 @@ async def attempt(
     if key is None and provider.api_key_env:
         raise AttemptFailed(Cause.OUR_KEY)
     document, is_streamed = _document(call, candidate, max_tokens=max_tokens)
-    remaining_ms = min(provider.total_timeout_ms, until_ms - ports.now_ms())
+    now_ms = ports.now_ms()
+    remaining_ms = min(provider.total_timeout_ms, until_ms - now_ms)
     if remaining_ms <= 0:
         raise AttemptFailed(Cause.TIMEOUT)
     work_ms = 0 if is_streamed else (max_tokens or 0) * SLOWEST_MS_PER_TOKEN
     outbound = _outbound(provider, document, key, is_streamed=is_streamed, work_ms=work_ms, remaining_ms=remaining_ms)
-    first_event_until_ms = ports.now_ms() + provider.first_event_timeout_ms
+    first_event_until_ms = now_ms + provider.first_event_timeout_ms
     reply = await _send(outbound, ports)
     try:
         if is_streamed:

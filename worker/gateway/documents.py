@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
+from gateway.compact import encoder
 from gateway.fields import is_unicode
 from gateway.ports import NotJson
 from gateway.records import encode_ascii
@@ -108,4 +109,4 @@ def _refuse(constant: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(parse_int=_integer, parse_float=_number, parse_constant=_refuse)
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False, allow_nan=False).encode
+_encode = encoder(ensure_ascii=False, allow_nan=False)

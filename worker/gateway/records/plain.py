@@ -1,10 +1,11 @@
 """Records as plain JSON data."""
 
-import json
 from collections.abc import Callable, Mapping
 from functools import cache
 from operator import attrgetter
 from typing import Any, TypeVar
+
+from gateway.compact import encoder
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 
@@ -56,9 +57,9 @@ def _given(record: Any) -> dict[str, Any]:
     return {name: value for name, value in _fields(record).items() if value is not None}
 
 
-encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False, default=_fields).encode
+encode = encoder(ensure_ascii=False, default=_fields)
 """The compact JSON text of plain data and records."""
-encode_given = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False, default=_given).encode
+encode_given = encoder(ensure_ascii=False, default=_given)
 """The same of a record without its fields that are None, for a reader to whom that is what is absent."""
-encode_ascii = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+encode_ascii = encoder()
 """The same in ASCII alone, of plain data."""
