@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from js import Uint8Array
+import js
 from pyodide.ffi import JsProxy
 
 from deadline import Deadline
@@ -94,7 +94,7 @@ class _BufferedReader:
     def __init__(self, stream: JsProxy, deadline: Deadline, *, most_bytes: int) -> None:
         self._reader = stream.getReader(options(mode="byob"))
         self._deadline = deadline
-        self._buffer = Uint8Array.new(most_bytes)
+        self._buffer = js.Uint8Array.new(most_bytes)
 
     async def read(self, *, at_least: int, idle_timeout_ms: int) -> bytes:
         """What comes next, nothing at the end; raises as ``Deadline.wait`` does."""
@@ -102,5 +102,5 @@ class _BufferedReader:
         if not is_object(piece.value) or not piece.value.length:
             return b""
         read: bytes = piece.value.to_bytes()
-        self._buffer = Uint8Array.new(piece.value.buffer)
+        self._buffer = js.Uint8Array.new(piece.value.buffer)
         return read

@@ -5,7 +5,6 @@ from functools import cache
 from typing import Any
 
 import js
-from js import Response, TransformStream
 from pyodide.ffi import JsException, JsProxy, create_proxy, to_js
 
 from deadline import Deadline
@@ -44,7 +43,7 @@ class StreamRelay:
         pipe = js.IdentityTransformStream.new()
         self._handlers = {"text": create_proxy(self._take), "end": create_proxy(self._finish)}
         rewriter = js.HTMLRewriter.new().on("plaintext", _unwrapping()).onDocument(to_object(self._handlers))
-        self.body = OpaqueBody(rewriter.transform(Response.new(pipe.readable)).body)
+        self.body = OpaqueBody(rewriter.transform(js.Response.new(pipe.readable)).body)
         self._writable = pipe.writable
         self._stream, copy = stream.tee()
         self._copy = StreamCopy(copy, deadline, behind_bytes=len(head), idle_timeout_ms=idle_timeout_ms)
@@ -55,12 +54,9 @@ class StreamRelay:
         self._fault: Exception | None = None
 
     async def run(self) -> bool:
-        copying: asyncio.Future[None] | None = None
+        copying = asyncio.ensure_future(self._copy.read())
         try:
-            has_begun = await _write(self._writable, PLAIN_TEXT + self._head)
-            # Not before: each stream that begins behind this one would wait for what it takes to begin with the copy.
-            copying = asyncio.ensure_future(self._copy.read())
-            is_caller_there = has_begun and await self._carry()
+            is_caller_there = await self._carry()
             if self._fault is not None:
                 raise self._fault
             if not is_caller_there:
@@ -71,14 +67,15 @@ class StreamRelay:
             raise
         finally:
             self._deadline.end()
-            if copying is not None:
-                copying.cancel()
+            copying.cancel()
             for handler in self._handlers.values():
                 handler.destroy()
         return is_caller_there
 
     async def _carry(self) -> bool:
         """Whether the caller was there to take all of it."""
+        if not await _write(self._writable, PLAIN_TEXT + self._head):
+            return False
         try:
             await _quietly(self._stream.pipeTo(self._writable, options(preventClose=True, preventAbort=True)))
             await self._writable.close()
@@ -157,9 +154,9 @@ class LatePipe:
         return await _write(self._writable, piece)
 
     async def pass_on(self, body: str | OpaqueBody) -> None:
-        source: Any = Response.new(body).body if isinstance(body, str) else body
+        source: Any = js.Response.new(body).body if isinstance(body, str) else body
         # The runtime does not pipe from one native pipe into another ("Inter-TransformStream … is not implemented").
-        await _quietly(source.pipeThrough(TransformStream.new()).pipeTo(self._writable))
+        await _quietly(source.pipeThrough(js.TransformStream.new()).pipeTo(self._writable))
 
     async def close(self) -> None:
         await _quietly(self._writable.close())

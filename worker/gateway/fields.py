@@ -20,7 +20,7 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _TOO_DEEP = re.compile(rb"[\[{]{%d}" % (MAX_DEPTH + 1))
 
 decode = json.JSONDecoder().decode
-"""A JSON text of our own as plain data; raises ValueError, RecursionError."""
+"""A JSON text as plain data; raises ValueError, RecursionError."""
 
 T = TypeVar("T")
 C = TypeVar("C", bound=str)

@@ -28,8 +28,7 @@ Rule = Callable[[Store, str, str, int], Reply]
 
 
 def call(store: Store, operation: str, text: str, *, account_id: str, now_ms: int, lines: str = "") -> Reply:
-    """Settle ``lines``, a settlement each, and run one operation by its name; raises FieldError for a text that is none
-    of it."""
+    """Settle ``lines``, a settlement each, and run one operation by its name, on its text."""
     if lines:
         _settle(store, lines, now_ms)
     reply = OPERATIONS[operation](store, text, account_id, now_ms)

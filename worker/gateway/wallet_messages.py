@@ -1,9 +1,8 @@
 """What passes to a Wallet and from it, as texts. Both ends are this Worker, so nothing is checked again; but
 during a deployment they may be of two versions, so what is new to one end is passed over.
 
-A hold is asked for and answered in JSON. What a request used is one line, tabs between what the Wallet looks at and
-the usage record, which it keeps as it came. So it goes on to the control plane: nobody on the way looks into a record.
-JSON escapes a tab, and the end of a line, wherever a text has one, and ids have none.
+A hold is asked for and answered in JSON. What a request used is one line: what the Wallet looks at, and behind it the
+usage record, which it keeps as it came. So it goes on to the control plane: nobody on the way looks into a record.
 """
 
 from collections.abc import Iterable
@@ -19,8 +18,8 @@ RefusalReason = Literal[
     "insufficient_balance", "spend_cap_reached", "rate_limit_exceeded", "key_revoked", "duplicate_request"
 ]
 ANSWERED: frozenset[UsageState] = frozenset({"complete", "partial"})
-BEFORE_RECORDS = "\t"
-"""Between the head of a message and its records."""
+BEFORE_RECORD = "\t"
+"""Between the head of a line and its record. JSON escapes it, and the end of a line, wherever a text has one."""
 
 
 @frozen
@@ -36,15 +35,15 @@ class HoldRequest:
     key_id: str
     wanted_nano_usd: NanoUsd
     least_nano_usd: NanoUsd
+    modest_nano_usd: NanoUsd | None
     tokens: int
     limits: KeyLimits
+    idempotency_key: str | None
     now_ms: int
     expires_ms: int
-    modest_nano_usd: NanoUsd | None = None
-    idempotency_key: str | None = None
 
     def to_text(self) -> str:
-        return encode_given(self)
+        return encode(self)
 
     @classmethod
     def from_text(cls, text: str) -> "HoldRequest":
@@ -77,6 +76,7 @@ class HoldReply:
     first_cost_nano_usd: NanoUsd | None = None
 
     def to_text(self) -> str:
+        """Without the fields that are None, which are most."""
         return encode_given(self)
 
     @classmethod
@@ -113,19 +113,19 @@ class Settlement:
 
     def to_line(self) -> str:
         """Without the end of the line."""
-        tokens = "" if self.tokens is None else self.tokens
-        answered = "answered" if self.is_answered else ""
-        return f"{self.request_id}\t{self.key_id}\t{self.cost_nano_usd}\t{tokens}\t{answered}\t{self.record}"
+        head = encode([self.request_id, self.key_id, self.cost_nano_usd, self.tokens, self.is_answered])
+        return head + BEFORE_RECORD + self.record
 
     @classmethod
     def from_line(cls, line: str) -> "Settlement":
-        request_id, key_id, cost, tokens, answered, record, *_ = line.split("\t")
+        head, _, record = line.partition(BEFORE_RECORD)
+        request_id, key_id, cost, tokens, is_answered, *_ = decode(head)
         return cls(
             request_id=request_id,
             key_id=key_id,
-            cost_nano_usd=NanoUsd(int(cost)),
-            tokens=int(tokens) if tokens else None,
-            is_answered=bool(answered),
+            cost_nano_usd=cost,
+            tokens=tokens,
+            is_answered=is_answered,
             record=record,
         )
 
@@ -139,15 +139,15 @@ class UsageMessage:
     records: str
 
     def to_text(self) -> str:
-        return encode([self.account_id, self.request_ids]) + BEFORE_RECORDS + self.records
+        return encode([self.account_id, self.request_ids]) + BEFORE_RECORD + self.records
 
     @classmethod
     def read_all(cls, texts: Iterable[str]) -> "list[UsageMessage]":
         """What messages say, but for those of an earlier version: their Wallets send their records again."""
-        return [cls.from_text(text) for text in texts if BEFORE_RECORDS in text]
+        return [cls.from_text(text) for text in texts if BEFORE_RECORD in text]
 
     @classmethod
     def from_text(cls, text: str) -> "UsageMessage":
-        head, _, records = text.partition(BEFORE_RECORDS)
+        head, _, records = text.partition(BEFORE_RECORD)
         account_id, request_ids, *_ = decode(head)
         return cls(account_id, request_ids, records)

@@ -1,5 +1,6 @@
 """The Wallet's rules one by one: every refusal, and both sides of every limit."""
 
+import sqlite3
 from datetime import UTC, datetime
 from typing import get_args
 
@@ -95,6 +96,18 @@ def test_a_hold_that_is_asked_for_twice_is_held_once() -> None:
 
     assert (first.granted_nano_usd, second.granted_nano_usd) == (60, 60)
     assert store.dump() == before
+
+
+def test_a_request_that_was_settled_is_not_held_again() -> None:
+    store = funded(100)
+    hold(store, hold_request("r1", 60))
+    settle(store, record("r1", 30))
+
+    with unchanged(store), pytest.raises(sqlite3.IntegrityError):
+        hold(store, hold_request("r1", 60))
+
+    assert available(store) == 70
+    assert hold(store, hold_request("r2", 70)).granted_nano_usd == 70
 
 
 def test_a_revoked_key_is_refused_and_another_is_not() -> None:

@@ -1,14 +1,15 @@
 """What passes between a request and its Wallet arrives as it was, whatever a text has in it."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
 from gateway import wallet
+from gateway.money import NanoUsd
 from gateway.records import KeyLimits, encode, to_object
 from gateway.wallet_calls import call
-from gateway.wallet_messages import BEFORE_RECORDS, HoldReply, HoldRequest, RateState, Settlement, UsageMessage
+from gateway.wallet_messages import BEFORE_RECORD, HoldReply, HoldRequest, RateState, Settlement, UsageMessage
 from tests.unit.gateway.catalogues import ACCOUNT, NOW_MS
 from tests.unit.gateway.shapes import usage
 from tests.unit.gateway.wallets import funded, hold, hold_request, record
@@ -52,19 +53,48 @@ def test_a_message_as_it_was_before_it_had_a_head_is_passed_over() -> None:
     assert UsageMessage.read_all([earlier[0], message.to_text(), earlier[1], "[]"]) == [message]
 
 
+def test_what_the_version_before_wrote_is_understood() -> None:
+    """During a deployment a request may be of one version, and its Wallet of the other."""
+    asked = (
+        '{"request_id":"r1","account_id":"acct_1","key_id":"key_1","wanted_nano_usd":10,"least_nano_usd":10,'
+        '"modest_nano_usd":null,"tokens":10,"limits":{"requests_per_minute":3,"tokens_per_minute":null,'
+        '"concurrent_requests":null,"spend_cap_nano_usd":null,"spend_cap_period":"day"},"idempotency_key":null,'
+        '"now_ms":1,"expires_ms":600001}'
+    )
+    answered = (
+        '{"granted_nano_usd":10,"refused":null,"available_nano_usd":90,"requests":{"limit":3,"remaining":2,'
+        '"reset_ms":60000},"tokens":null,"retry_after_ms":null,"limit":null,"first_request_id":null,'
+        '"first_cost_nano_usd":null}'
+    )
+    request, reply = HoldRequest.from_text(asked), HoldReply.from_text(answered)
+    settlement = Settlement.from_line('["r1","key_1",5,null,true]\t{"request_id":"r1"}')
+
+    assert (request.request_id, request.modest_nano_usd, request.limits) == ("r1", None, LIMITS)
+    assert reply == HoldReply(granted_nano_usd=NanoUsd(10), available_nano_usd=NanoUsd(90), requests=RATE)
+    assert (settlement.cost_nano_usd, settlement.tokens, settlement.is_answered) == (5, None, True)
+    assert settlement.record == '{"request_id":"r1"}'
+
+
+def test_the_version_before_finds_every_field_of_a_hold_request() -> None:
+    asked = json.loads(hold_request("r1", 10).to_text())
+
+    assert set(asked) == {field.name for field in fields(HoldRequest)}
+
+
 def test_fields_that_the_next_version_adds_are_passed_over() -> None:
     request, reply = hold_request("r1", 10, limits=LIMITS), HoldReply(requests=RATE)
     settlement = Settlement.of(record("r1", 5))
-    line = settlement.to_line() + "\tlater"
+    head, _, text = settlement.to_line().partition(BEFORE_RECORD)
+    line = json.dumps([*json.loads(head), "later"]) + BEFORE_RECORD + text
     limits = {**to_object(request.limits), "later": 1}
 
     assert HoldRequest.from_text(json.dumps({**to_object(request), "limits": limits, "later": 1})) == request
     assert HoldReply.from_text(encode({**to_object(reply), "later": 1})) == reply
     assert Settlement.from_line(line) == settlement
 
-    message = UsageMessage(ACCOUNT, ["r1"], settlement.record)
-    head, _, text = message.to_text().partition(BEFORE_RECORDS)
-    later = json.dumps([*json.loads(head), "later"]) + BEFORE_RECORDS + text
+    message = UsageMessage(ACCOUNT, ["r1"], text)
+    head, _, text = message.to_text().partition(BEFORE_RECORD)
+    later = json.dumps([*json.loads(head), "later"]) + BEFORE_RECORD + text
     assert UsageMessage.from_text(later) == message
 
 
