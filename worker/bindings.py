@@ -241,11 +241,12 @@ class SqlStore:
         self.memory = Memory()
 
     def execute(self, statement: str, *parameters: Any) -> None:
-        self._run(statement, *[jsnull if value is None else value for value in parameters])
+        given = [jsnull if value is None else value for value in parameters] if None in parameters else parameters
+        self._run(statement, *given)
 
     def query(self, statement: str, *parameters: Any) -> list[Sequence[Any]]:
         rows = _array_from(self._run(statement, *parameters).raw()).to_py()
-        return [[None if value is jsnull else value for value in row] for row in rows]
+        return [[None if value is jsnull else value for value in row] if jsnull in row else row for row in rows]
 
 
 async def send_usage(message: UsageMessage) -> None:

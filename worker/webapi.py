@@ -4,7 +4,7 @@ Whatever is large stays a JavaScript object: it is parsed, written and piped by 
 that it asks for. What is small costs less as plain Python data.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from time import time_ns
 from typing import Any
@@ -100,7 +100,7 @@ class JsDocument:
             return None
         return _to_python(_get(self.value, name))
 
-    def given(self, names: Iterable[str]) -> dict[str, Any]:
+    def given(self, names: Collection[str]) -> dict[str, Any]:
         return {name: value for name in names if (value := self.read(name)) is not None}
 
     def write(self, name: str, value: Any) -> None:

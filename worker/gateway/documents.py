@@ -3,13 +3,12 @@
 Which engine a document is held by depends on its size alone, so its numbers are here what they are in JavaScript.
 """
 
-import json
 import marshal
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NoReturn
 
-from gateway.compact import encoder
+from gateway.compact import decoder, encoder
 from gateway.fields import is_unicode
 from gateway.ports import NotJson
 from gateway.records import encode_ascii
@@ -34,12 +33,12 @@ class PlainDocument:
         value = self.values.get(name)
         return value if type(value) in _SCALARS else _copy(value)
 
-    def given(self, names: Iterable[str]) -> dict[str, Any]:
+    def given(self, names: Collection[str]) -> dict[str, Any]:
         values = self.values
         return {
             name: value if type(value) in _SCALARS else _copy(value)
-            for name in names
-            if (value := values.get(name)) is not None
+            for name in values.keys() & names
+            if (value := values[name]) is not None
         }
 
     def write(self, name: str, value: Any) -> None:
@@ -72,7 +71,7 @@ class PlainDocument:
 def parse_document(text: str) -> PlainDocument:
     """Raises NotJson for anything but an object."""
     try:
-        values = _DECODER.decode(text)
+        values = _decode(text)
     except (ValueError, RecursionError) as error:
         raise NotJson from error
     if type(values) is not dict:
@@ -108,5 +107,5 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(constant)
 
 
-_DECODER = json.JSONDecoder(parse_int=_integer, parse_float=_number, parse_constant=_refuse)
+_decode = decoder(parse_int=_integer, parse_float=_number, parse_constant=_refuse)
 _encode = encoder(ensure_ascii=False, allow_nan=False)

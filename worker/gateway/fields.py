@@ -4,10 +4,11 @@ fields = Fields.parse(text, "key record")
 fields.text("account_id"), fields.integer("limit", minimum=0), fields.optional(fields.text, "name")
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
+
+from gateway.compact import decoder
 
 # Larger integers change when they pass through a JavaScript number.
 MAX_INTEGER = 2**53 - 1
@@ -19,7 +20,7 @@ _STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _TOO_DEEP = re.compile(rb"[\[{]{%d}" % (MAX_DEPTH + 1))
 
-decode = json.JSONDecoder().decode
+decode = decoder()
 """A JSON text as plain data; raises ValueError, RecursionError."""
 
 T = TypeVar("T")

@@ -142,12 +142,17 @@ def openai_usage(usage: Usage) -> dict[str, Any]:
 def completed_usage(raw: Mapping[str, Any], usage: Usage) -> dict[str, Any]:
     """A provider's usage with every count also where OpenAI's clients look for it; what else it says stays."""
     completed = {**raw}
-    for name, value in openai_usage(usage).items():
-        given = raw.get(name)
-        if not isinstance(value, dict):
-            completed[name] = value if given is None else given
-        elif missing := {key: count for key, count in value.items() if count and not _detail(raw, name, key)}:
-            completed[name] = {**(given if isinstance(given, dict) else {}), **missing}
+    if raw.get("completion_tokens") is None:
+        completed["completion_tokens"] = usage.completion_tokens
+    if raw.get("total_tokens") is None:
+        completed["total_tokens"] = usage.prompt_tokens + usage.completion_tokens
+    for details, name, count in (
+        ("prompt_tokens_details", "cached_tokens", usage.cached_tokens),
+        ("completion_tokens_details", "reasoning_tokens", usage.reasoning_tokens),
+    ):
+        if count and not _detail(raw, details, name):
+            given = raw.get(details)
+            completed[details] = {**(given if isinstance(given, dict) else {}), name: count}
     return completed
 
 

@@ -4,7 +4,7 @@ Two families of adapters serve them: webapi.py and bindings.py in workerd, and t
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NewType, Protocol
 
 from gateway.frozen import frozen
@@ -50,7 +50,7 @@ class Document(Protocol):
     def read(self, name: str) -> Any:
         """The field as plain Python data; None where it is absent or null."""
 
-    def given(self, names: Iterable[str]) -> dict[str, Any]:
+    def given(self, names: Collection[str]) -> dict[str, Any]:
         """Those of these fields that are there and not null, as plain Python data."""
 
     def write(self, name: str, value: Any) -> None:
