@@ -85,7 +85,7 @@ async def _respond(call: Call, grip: Grip, ports: Ports, attempts: list[Attempt]
 
 def _traced(refusal: Refusal, attempts: list[Attempt]) -> Refusal:
     refusal.headers.update(trace(attempts, None))
-    refusal.metadata["attempts"] = public_attempts(attempts)
+    refusal.metadata["attempts"] = [attempt.to_json() for attempt in public_attempts(attempts)]
     return refusal
 
 

@@ -85,10 +85,11 @@ async def read_document(reply: UpstreamReply, candidate: Candidate) -> Whole:
         document = await reply.document()
     except NotJson as error:
         raise AttemptFailed(Cause.MALFORMED, status=reply.status) from error
-    facts = _document_facts(document)
+    choices = document.items("choices")
+    facts = _document_facts(document, choices)
     if facts.error is not None:
         raise _failed_inside_200(facts.error, candidate, reply.status)
-    if not any(_is_answer(choice.read("message")) for choice in document.items("choices")):
+    if not any(_is_answer(choice.read("message")) for choice in choices):
         raise AttemptFailed(cause_of_finish(facts.finish_reason) or Cause.EMPTY_ANSWER, status=reply.status)
     if not is_whole(facts):
         raise AttemptFailed(cause_of_cut(facts), status=reply.status)
@@ -103,8 +104,7 @@ def cause_of_cut(facts: StreamFacts) -> Cause:
     return (cause_of_finish(facts.finish_reason) if failed else None) or Cause.CUT_STREAM
 
 
-def _document_facts(document: Document) -> StreamFacts:
-    choices = document.items("choices")
+def _document_facts(document: Document, choices: Sequence[Document]) -> StreamFacts:
     body = document.given(("error", "code", "message", "msg", "usage"))
     error = None if choices and not body.get("error") else error_object(body)
     usage = usage_object({"usage": body.get("usage"), "choices": [choice.given(("usage",)) for choice in choices]})

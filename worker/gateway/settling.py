@@ -1,7 +1,7 @@
 """Settle a request: its record to the Wallet, once, off the path of the answer; and the trace that the caller sees."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 from gateway.causes import Cause
 from gateway.charging import Charge
@@ -62,11 +62,11 @@ def trace(attempts: Sequence[Attempt], candidate: Candidate | None) -> dict[str,
     return headers
 
 
-def public_attempts(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
+def public_attempts(attempts: Sequence[Attempt]) -> list[Attempt]:
     """The attempts as the caller may see them: our key and our money at a provider are not the caller's business."""
     return [
-        attempt.to_json() | {"outcome": "unavailable", "status": 0}
+        replace(attempt, outcome="unavailable", status=0)
         if attempt.outcome in (Cause.OUR_KEY, Cause.OUR_BALANCE)
-        else attempt.to_json()
+        else attempt
         for attempt in attempts
     ]

@@ -61,5 +61,5 @@ encode = encoder(ensure_ascii=False, default=_fields)
 """The compact JSON text of plain data and records."""
 encode_given = encoder(ensure_ascii=False, default=_given)
 """The same of a record without its fields that are None, for a reader to whom that is what is absent."""
-encode_ascii = encoder()
-"""The same in ASCII alone, of plain data."""
+encode_ascii = encoder(default=_fields)
+"""The same in ASCII alone."""
