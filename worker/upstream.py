@@ -60,6 +60,8 @@ class JsReply:
         if self._reader is None and not is_object(self._response.body):
             return None
         piece = await self.deadline.wait(self._open().read(), timeout_ms)
+        if self.deadline.signal.aborted:  # it came in the very moment in which its time was over: nothing follows it
+            raise UpstreamSilent("late")
         return None if piece.done else piece.value.to_bytes()
 
     async def gather(self, *, idle_timeout_ms: int) -> bytes | None:

@@ -1,6 +1,7 @@
 # mypy: ignore-errors
 # Importable only inside workerd, so that nothing here has types that a checker could see.
-"""Relays the stream of the URL that a request names; the relay's edit fails at an event that says so."""
+"""Relays the stream of the URL that a request names; the relay's edit fails at an event that says so. Without a URL it
+tells how a piece is read that comes when its time is over."""
 
 from urllib.parse import parse_qs, urlsplit
 
@@ -8,6 +9,7 @@ import js
 from workers import WorkerEntrypoint
 
 from deadline import Deadline
+from gateway.ports import UpstreamSilent
 from upstream import JsReply
 
 
@@ -25,14 +27,25 @@ class FailingEdit:
 
 class Default(WorkerEntrypoint):
     async def fetch(self, request):
-        [url] = parse_qs(urlsplit(request.url).query)["from"]
-        deadline = Deadline()
+        urls = parse_qs(urlsplit(request.url).query).get("from")
+        if urls is None:
+            return js.Response.new(await self.read_late())
+        [url], deadline = urls, Deadline()
         options = js.Object.new()
         options.signal = deadline.signal
         reply = JsReply(await js.fetch(url, options), deadline)
         relay = reply.relay(b"", edit=FailingEdit(), idle_timeout_ms=10_000)
         self.ctx.waitUntil(self.run(relay))
         return js.Response.new(relay.body)
+
+    async def read_late(self) -> str:
+        deadline = Deadline()
+        reply = JsReply(js.Response.new("data: late\n\n"), deadline)
+        deadline.abort()
+        try:
+            return (await reply.read(timeout_ms=10_000)).decode()
+        except UpstreamSilent:
+            return "silent"
 
     async def run(self, relay) -> None:
         try:
