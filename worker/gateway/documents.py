@@ -8,8 +8,8 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Any, NoReturn
 
-from gateway.compact import decoder, encoder
 from gateway.fields import is_unicode
+from gateway.json_text import decoder, encoder
 from gateway.ports import NotJson
 from gateway.records import encode_ascii
 

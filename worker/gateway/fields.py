@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from gateway.compact import decoder
+from gateway.json_text import decoder
 
 # Larger integers change when they pass through a JavaScript number.
 MAX_INTEGER = 2**53 - 1

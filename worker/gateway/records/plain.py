@@ -5,7 +5,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from gateway.compact import encoder
+from gateway.json_text import encoder
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 

@@ -10,8 +10,8 @@ _WHITE_SPACE = " \t\n\r"
 def encoder(
     *, ensure_ascii: bool = True, allow_nan: bool = True, default: Callable[[Any], Any] | None = None
 ) -> Callable[[Any], str]:
-    """As the ``encode`` of a ``json.JSONEncoder`` of these settings, for data that does not contain itself. That one
-    makes its encoder in C anew for each text, which takes longer than a small text."""
+    """Compact JSON, as a ``json.JSONEncoder`` of these settings writes it, for data that does not contain itself. That
+    one makes its encoder in C anew for each text, which takes longer than a small text."""
     settings = json.JSONEncoder(separators=(",", ":"), ensure_ascii=ensure_ascii, allow_nan=allow_nan, default=default)
     make = json.encoder.c_make_encoder  # type: ignore[attr-defined]
     if make is None:
@@ -27,8 +27,8 @@ def decoder(
     parse_float: Callable[[str], Any] | None = None,
     parse_constant: Callable[[str], Any] | None = None,
 ) -> Callable[[str], Any]:
-    """As the ``decode`` of a ``json.JSONDecoder`` of these settings; it raises ValueError, RecursionError. That one
-    looks for white space by a regular expression, which takes longer than to read a small text."""
+    """What a ``json.JSONDecoder`` of these settings reads; raises ValueError, RecursionError. That one looks for white
+    space by a regular expression, which takes longer than to read a small text."""
     settings = json.JSONDecoder(parse_int=parse_int, parse_float=parse_float, parse_constant=parse_constant)
     scan = settings.scan_once  # type: ignore[attr-defined]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.compact import decoder, encoder
+from gateway.json_text import decoder, encoder
 
 VALUES: list[Any] = [
     None,
