@@ -16,8 +16,7 @@ PEERS = (PASS_THROUGH, METERING, GUARDING, RELAYING, GATEWAY)
 async def measure(field: Field, *, quick: bool) -> Section:
     rounds, peers = Rounds(), field.among(PEERS)
     await warm_up(peers)
-    cases = (SHORT, LONG, pace.CASE)
-    for case in cases if quick else round_by_round(cases):
+    for case in (SHORT, LONG, pace.QUICK_CASE) if quick else round_by_round((SHORT, LONG, pace.CASE)):
         for peer in peers:
             await measure_case(rounds, case, peer)
     for peer in peers:

@@ -9,12 +9,13 @@ from bench.stream_calls import PEERS, Case, measure_case, timing_targets, warm_u
 NAME = "pace"
 # The first event of one and the same peer differs by five milliseconds from one round to the next.
 CASE = Case(events=200, at_once=10, streams=100, interval_ms=20, rounds=3)
+QUICK_CASE = replace(CASE, streams=50, rounds=1)
 
 
 async def measure(field: Field, *, quick: bool) -> Section:
     rounds, peers = Rounds(), list(field.among(PEERS))
     await warm_up(peers)
-    for case in round_by_round([replace(CASE, streams=50, rounds=1) if quick else CASE]):
+    for case in round_by_round([QUICK_CASE if quick else CASE]):
         for peer in peers:
             await measure_case(rounds, case, peer)
     return Section(name=NAME, measurements=tuple(rounds.measurements()), targets=tuple(timing_targets(rounds, CASE)))

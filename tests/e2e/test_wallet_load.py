@@ -13,8 +13,6 @@ from tests.e2e.gated_lab import USAGE
 from tests.e2e.purse import Bench, ask, bodies, body, error_of, finished, nano_usd, start, usd
 
 CALLS = 200
-AT_ONCE = 40
-"""Of those that come and go: all at once, on a slow machine, would wait for longer than the labs are given."""
 AFFORDABLE = 20
 
 
@@ -92,7 +90,7 @@ async def test_nothing_is_overspent_at_any_moment_while_200_calls_come_and_go(be
     async with bench.caller(account) as client:
         sampler = Sampler(bench, account, client)
         sampling = asyncio.create_task(sampler.run())
-        answers = await _come_and_go(client, contents)
+        answers = await asyncio.gather(*start(client, contents))
         sampling.cancel()
 
     assert sampler.states
@@ -109,16 +107,6 @@ async def test_nothing_is_overspent_at_any_moment_while_200_calls_come_and_go(be
     books = bench.books(account)
     books.assert_equal()
     assert len(books.records) == CALLS - len(refused)
-
-
-async def _come_and_go(client: httpx2.AsyncClient, contents: Sequence[bytes]) -> list[httpx2.Response]:
-    turn = asyncio.Semaphore(AT_ONCE)
-
-    async def come(content: bytes) -> httpx2.Response:
-        async with turn:
-            return await ask(client, content)
-
-    return await asyncio.gather(*map(come, contents))
 
 
 def text(number: int) -> str:

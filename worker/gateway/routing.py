@@ -20,7 +20,7 @@ MAX_TOKENS_NAMES = ("max_completion_tokens", "max_tokens")
 OWN_FIELDS = ("models", "provider")
 """The fields that are for us."""
 
-_REWRITTEN = (*OWN_FIELDS, *MAX_TOKENS_NAMES, "stream_options")
+_NOT_PASSED_ON = (*OWN_FIELDS, *MAX_TOKENS_NAMES, "stream_options")
 
 BYTES_PER_TYPICAL_TOKEN = 4
 
@@ -228,7 +228,7 @@ def outgoing(call: Call, candidate: Candidate, *, max_tokens: int | None, stream
     """The document that one candidate is sent: its own model id, injected parameters, its dialect's changes. It may be
     ``streamed`` where the caller asked for no stream."""
     document = call.document.copy()
-    for name in _REWRITTEN:
+    for name in _NOT_PASSED_ON:
         document.remove(name)
     document.write("model", candidate.target.model)
     if max_tokens is not None:
