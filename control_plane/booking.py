@@ -16,11 +16,15 @@ from control_plane.accounts import accounts
 from control_plane.ledger import Transfer
 from control_plane.pricing import price_rows_by_id
 from control_plane.quarantine import Quarantined
+from control_plane.receipt_document import AppliedPrice
 from gateway.money import NanoUsd
-from gateway.pricing import charge
 from gateway.records import PriceRow, UsageRecord, encode
 
 CLOCK_SKEW_MAX_MS: Final = 10 * 60 * 1000
+
+
+class _NotBooked(Exception):
+    """Why a record must not be booked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +50,14 @@ class _Books:
 class _Judged:
     """A batch sorted by what becomes of its records."""
 
-    booked: list[UsageRecord] = field(default_factory=list)
+    booked: list[tuple[UsageRecord, AppliedPrice | None]] = field(default_factory=list)
     known: list[str] = field(default_factory=list)
     refused: list[Quarantined] = field(default_factory=list)
 
     @property
     def booking(self) -> Booking:
         return Booking(
-            booked=tuple(record.request_id for record in self.booked),
+            booked=tuple(record.request_id for record, _ in self.booked),
             known=tuple(self.known),
             quarantined=tuple(self.refused),
         )
@@ -72,11 +76,12 @@ async def book_all(
     records = [item for batch in batches for item in batch if isinstance(item, UsageRecord)]
     books = await _open_books(connection, records, now_ms)
     judged = [_judge(batch, books) for batch in batches]
-    booked = [record for batch in judged for record in batch.booked]
+    priced = [item for batch in judged for item in batch.booked]
     refused = [item for batch in judged for item in batch.refused]
+    booked = [record for record, _ in priced]
     await usage.add(connection, booked, now_ms=now_ms)
     await _post_charges(connection, booked, now_ms)
-    await receipts.issue(connection, booked, books.price_rows, now_ms=now_ms)
+    await receipts.issue(connection, priced, now_ms=now_ms)
     await quarantine.add(connection, refused, now_ms=now_ms)
     return [batch.booking for batch in judged]
 
@@ -88,11 +93,14 @@ def _judge(batch: Sequence[UsageRecord | Quarantined], books: _Books) -> _Judged
             judged.refused.append(item)
         elif books.records.get(item.request_id) == item:
             judged.known.append(item.request_id)
-        elif (reason := _why_not(item, books)) is not None:
-            judged.refused.append(Quarantined(request_id=item.request_id, reason=reason, record=encode(item)))
         else:
-            books.records[item.request_id] = item
-            judged.booked.append(item)
+            try:
+                price = _checked_price(item, books)
+            except _NotBooked as error:
+                judged.refused.append(Quarantined(request_id=item.request_id, reason=str(error), record=encode(item)))
+            else:
+                books.records[item.request_id] = item
+                judged.booked.append((item, price))
     return judged
 
 
@@ -110,25 +118,28 @@ async def _open_books(connection: AsyncConnection, batch: Sequence[UsageRecord],
     )
 
 
-def _why_not(record: UsageRecord, books: _Books) -> str | None:
-    """Why a record that is not known must not be booked, or None."""
+def _checked_price(record: UsageRecord, books: _Books) -> AppliedPrice | None:
+    """What a record that is not known is charged by, or None where nothing is. Raises _NotBooked."""
     if record.request_id in books.records:
-        return "the request was booked with other content"
+        raise _NotBooked("the request was booked with other content")
     if record.account_id not in books.account_ids:
-        return "unknown account"
+        raise _NotBooked("unknown account")
     if record.started_at_ms > books.now_ms + CLOCK_SKEW_MAX_MS:
-        return "the request started in the future"
+        raise _NotBooked("the request started in the future")
     if record.price_row is None:
-        return "a cost without a price row" if record.cost_nano_usd else None
+        if record.cost_nano_usd:
+            raise _NotBooked("a cost without a price row")
+        return None
     row = books.price_rows.get(record.price_row)
-    return "unknown price row" if row is None else _why_not_this_cost(record, row)
-
-
-def _why_not_this_cost(record: UsageRecord, row: PriceRow) -> str | None:
+    if row is None:
+        raise _NotBooked("unknown price row")
     if record.started_at_ms < row.effective_from_ms:
-        return "the price row was not yet in force"
-    expected = charge(row, record.usage, at_ms=record.started_at_ms)
-    return None if record.cost_nano_usd == expected else f"the cost should be {expected} nano-USD"
+        raise _NotBooked("the price row was not yet in force")
+    price = AppliedPrice.of(row, record)
+    expected = price.charge(record.usage)
+    if record.cost_nano_usd != expected:
+        raise _NotBooked(f"the cost should be {expected} nano-USD")
+    return price
 
 
 async def _post_charges(connection: AsyncConnection, booked: Sequence[UsageRecord], now_ms: int) -> None:

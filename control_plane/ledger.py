@@ -20,6 +20,7 @@ from control_plane import projection
 from control_plane.accounts import accounts
 from control_plane.append_only import keep_append_only
 from control_plane.store import Int64, insert_all, table
+from gateway.frozen import frozen
 from gateway.money import MAX_NANO_USD, NanoUsd
 from gateway.records import Grant, GrantKind
 
@@ -78,7 +79,7 @@ class TransferConflict(Exception):
         self.transfer_id = transfer_id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Transfer:
     """One movement of money between two ledger accounts; two are equal when they say the same, whenever made."""
 

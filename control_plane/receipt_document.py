@@ -7,23 +7,23 @@ in afterwards. It repeats the rates that applied, so that anyone can compute the
 
 import hashlib
 import json
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, NoReturn, get_args
 
 import orjson
 
 from gateway.fields import FieldError, Fields
+from gateway.frozen import frozen
 from gateway.money import NOTHING, NanoUsd, format_price, format_usd, parse_price, parse_usd
-from gateway.pricing import charge, rates_for
-from gateway.records import Attempt, PriceRow, Rates, Tier, Usage, UsageRecord, UsageState
+from gateway.pricing import charge_at, rates_for
+from gateway.records import Attempt, PriceRow, Rates, Usage, UsageRecord, UsageState
 
 VERSION: Final = 1
 
 _usd = lru_cache(maxsize=1000)(format_usd)  # what was received stands in each receipt of a batch, a charge twice in one
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Standing:
     """An account's sums since it exists: what it received (trial, credits, top-ups), what of that was returned
     (refunds and reversals, less what came back of them), and what it spent."""
@@ -36,8 +36,16 @@ class Standing:
     def balance_nano_usd(self) -> NanoUsd:
         return NanoUsd(self.received_nano_usd - self.returned_nano_usd - self.spent_nano_usd)
 
+    def spending(self, amount: NanoUsd) -> "Standing":
+        """The standing once the amount is spent, or, where it is negative, before it was."""
+        return Standing(
+            received_nano_usd=self.received_nano_usd,
+            returned_nano_usd=self.returned_nano_usd,
+            spent_nano_usd=NanoUsd(self.spent_nano_usd + amount),
+        )
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@frozen
 class AppliedPrice:
     """The price row of a charge, reduced to the rates that applied to the request's size and hour."""
 
@@ -59,16 +67,7 @@ class AppliedPrice:
 
     def charge(self, usage: Usage) -> NanoUsd:
         """What the usage costs, computed as it was when it was booked."""
-        row = PriceRow(
-            id=self.row,
-            effective_from_ms=self.effective_from_ms,
-            effective_until_ms=None,
-            tiers=(Tier(up_to_input_tokens=None, rates=self.rates),),
-            peak=None,
-            margin_basis_points=self.margin_basis_points,
-            source=self.source,
-        )
-        return charge(row, usage, at_ms=self.effective_from_ms)
+        return charge_at(self.rates, usage, margin_basis_points=self.margin_basis_points)
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "AppliedPrice":
@@ -86,7 +85,7 @@ class AppliedPrice:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Receipt:
     """One booked request in its account's chain; ``standing`` is the account's after it. A receipt without a price
     costs nothing. The first of a chain has number 1 and no ``previous_hash``."""
@@ -122,10 +121,10 @@ class Receipt:
             "price": None if self.price is None else _price_lines(self.price),
             "cost_nano_usd": record.cost_nano_usd,
             "amount_usd": _usd(record.cost_nano_usd),
-            "balance_after_usd": _usd(standing.balance_nano_usd),
+            "balance_after_usd": format_usd(standing.balance_nano_usd),
             "received_usd": _usd(standing.received_nano_usd),
             "returned_usd": _usd(standing.returned_nano_usd),
-            "spent_usd": _usd(standing.spent_nano_usd),
+            "spent_usd": format_usd(standing.spent_nano_usd),
         }
 
     @classmethod
@@ -146,7 +145,7 @@ class Receipt:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SignedReceipt:
     """A receipt's canonical text with its hash and signature: one line of a chain."""
 

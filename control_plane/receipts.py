@@ -4,8 +4,8 @@ The hash is kept; the signature is made when a receipt is read, because Ed25519 
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, get_args
 
 from sqlalchemy import Column, ForeignKey, Row, Text, UniqueConstraint, and_, func, literal, select, union_all
@@ -20,8 +20,9 @@ from control_plane.receipt_document import AppliedPrice, Receipt, SignedReceipt,
 from control_plane.receipt_key import ReceiptKey
 from control_plane.store import Int64, insert_all, table
 from control_plane.usage import usage_records
+from gateway.frozen import frozen
 from gateway.money import NanoUsd
-from gateway.records import PriceRow, UsageRecord
+from gateway.records import UsageRecord
 
 # What an account receives only grows; all else that moves its money, but for usage, counts as returned.
 RECEIVED: Final[frozenset[TransferKind]] = frozenset({"credit", "trial", "top_up"})
@@ -48,7 +49,7 @@ class ReceiptAltered(Exception):
     """A stored receipt is not what its hash says, so it must not be signed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StoredReceipt:
     """One receipt as it was made; ``body`` is its canonical text."""
 
@@ -74,15 +75,14 @@ class _Chain:
     hash: str | None
     standing: Standing
 
-    def add(self, record: UsageRecord, row: PriceRow | None, now_ms: int) -> StoredReceipt:
-        spent = NanoUsd(self.standing.spent_nano_usd + record.cost_nano_usd)
+    def add(self, record: UsageRecord, price: AppliedPrice | None, now_ms: int) -> StoredReceipt:
         receipt = Receipt(
             number=self.number + 1,
             previous_hash=self.hash,
             booked_at_ms=now_ms,
             record=record,
-            price=None if row is None else AppliedPrice.of(row, record),
-            standing=replace(self.standing, spent_nano_usd=spent),
+            price=price,
+            standing=self.standing.spending(record.cost_nano_usd),
         )
         body = canonical(receipt.to_json())
         stored = StoredReceipt(
@@ -98,17 +98,16 @@ class _Chain:
 
 
 async def issue(
-    connection: AsyncConnection, booked: Sequence[UsageRecord], price_rows: Mapping[str, PriceRow], *, now_ms: int
+    connection: AsyncConnection, booked: Sequence[tuple[UsageRecord, AppliedPrice | None]], *, now_ms: int
 ) -> None:
-    """Make the receipts of records whose charges were just posted in this transaction.
+    """Make the receipts of records, each with its price, whose charges were just posted in this transaction.
 
     The caller holds the rows of the accounts, so that no two batches make one chain longer at once.
     """
     if not booked:
         return
-    chains = await _open_chains(connection, booked)
-    rows = [None if record.price_row is None else price_rows[record.price_row] for record in booked]
-    made = [chains[record.account_id].add(record, row, now_ms) for record, row in zip(booked, rows, strict=True)]
+    chains = await _open_chains(connection, [record for record, _ in booked])
+    made = [chains[record.account_id].add(record, price, now_ms) for record, price in booked]
     await insert_all(connection, receipts, [_row(receipt) for receipt in made])
 
 
@@ -146,8 +145,7 @@ async def _open_chains(connection: AsyncConnection, booked: Sequence[UsageRecord
     chains = {}
     for id_, standing in standings.items():
         number, last_hash = ends.get(id_, (0, None))
-        before = replace(standing, spent_nano_usd=NanoUsd(standing.spent_nano_usd - charged[id_]))
-        chains[id_] = _Chain(number=number, hash=last_hash, standing=before)
+        chains[id_] = _Chain(number=number, hash=last_hash, standing=standing.spending(NanoUsd(-charged[id_])))
     return chains
 
 

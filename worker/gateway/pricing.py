@@ -1,13 +1,17 @@
 """Which rates of a price row apply to a request, what it costs, and the most that it can cost."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import date
 
 from gateway.money import BASIS_POINTS, PICO_PER_NANO, NanoUsd, PicoUsd, round_to_nano, round_up_to_nano
 from gateway.records import Peak, PriceRow, Rates, Usage
 
 MAX_TOKENS = 2**53 - 1
 """As many as anyone can pay for where a token costs nothing."""
+
+MS_PER_MINUTE = 60_000
+MINUTES_PER_DAY = 24 * 60
+DAYS_TO_1970 = date(1970, 1, 1).toordinal()
 
 
 def row_in_force(rows: Iterable[PriceRow], *, at_ms: int) -> PriceRow | None:
@@ -40,12 +44,17 @@ def charged_rates(row: PriceRow, *, input_tokens: int, at_ms: int) -> Rates:
 def charge(row: PriceRow, usage: Usage, *, at_ms: int) -> NanoUsd:
     """What the reported usage costs, at the time when the request began."""
     rates = rates_for(row, input_tokens=usage.prompt_tokens, at_ms=at_ms)
+    return charge_at(rates, usage, margin_basis_points=row.margin_basis_points)
+
+
+def charge_at(rates: Rates, usage: Usage, *, margin_basis_points: int) -> NanoUsd:
+    """What the reported usage costs at these rates."""
     pico = (
         (usage.prompt_tokens - usage.cached_tokens) * rates.input
         + usage.cached_tokens * rates.cached_input
         + usage.completion_tokens * rates.output
     )
-    return round_to_nano(pico, margin_basis_points=row.margin_basis_points)
+    return round_to_nano(pico, margin_basis_points=margin_basis_points)
 
 
 def most_it_can_cost(row: PriceRow, *, input_tokens: int, output_tokens: int, at_ms: int) -> NanoUsd:
@@ -87,8 +96,8 @@ def _dearest_input(rates: Rates) -> int:
 
 
 def _is_peak(peak: Peak, at_ms: int) -> bool:
-    local = datetime.fromtimestamp(at_ms / 1000, UTC) + timedelta(minutes=peak.utc_offset_minutes)
-    if local.weekday() not in peak.weekdays or local.date().isoformat() in peak.holidays:
+    days, minute = divmod(at_ms // MS_PER_MINUTE + peak.utc_offset_minutes, MINUTES_PER_DAY)
+    if not any(start <= minute < end for start, end in peak.windows_minutes):
         return False
-    minute = local.hour * 60 + local.minute
-    return any(start <= minute < end for start, end in peak.windows_minutes)
+    local = date.fromordinal(DAYS_TO_1970 + days)
+    return local.weekday() in peak.weekdays and local.isoformat() not in peak.holidays
