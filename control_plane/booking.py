@@ -23,7 +23,7 @@ from gateway.records import PriceRow, UsageRecord, encode
 CLOCK_SKEW_MAX_MS: Final = 10 * 60 * 1000
 
 
-class _NotBooked(Exception):
+class _Refused(Exception):
     """Why a record must not be booked."""
 
 
@@ -96,7 +96,7 @@ def _judge(batch: Sequence[UsageRecord | Quarantined], books: _Books) -> _Judged
         else:
             try:
                 price = _checked_price(item, books)
-            except _NotBooked as error:
+            except _Refused as error:
                 judged.refused.append(Quarantined(request_id=item.request_id, reason=str(error), record=encode(item)))
             else:
                 books.records[item.request_id] = item
@@ -119,26 +119,26 @@ async def _open_books(connection: AsyncConnection, batch: Sequence[UsageRecord],
 
 
 def _checked_price(record: UsageRecord, books: _Books) -> AppliedPrice | None:
-    """What a record that is not known is charged by, or None where nothing is. Raises _NotBooked."""
+    """What a record that is not known is charged by, or None where nothing is. Raises _Refused."""
     if record.request_id in books.records:
-        raise _NotBooked("the request was booked with other content")
+        raise _Refused("the request was booked with other content")
     if record.account_id not in books.account_ids:
-        raise _NotBooked("unknown account")
+        raise _Refused("unknown account")
     if record.started_at_ms > books.now_ms + CLOCK_SKEW_MAX_MS:
-        raise _NotBooked("the request started in the future")
+        raise _Refused("the request started in the future")
     if record.price_row is None:
         if record.cost_nano_usd:
-            raise _NotBooked("a cost without a price row")
+            raise _Refused("a cost without a price row")
         return None
     row = books.price_rows.get(record.price_row)
     if row is None:
-        raise _NotBooked("unknown price row")
+        raise _Refused("unknown price row")
     if record.started_at_ms < row.effective_from_ms:
-        raise _NotBooked("the price row was not yet in force")
+        raise _Refused("the price row was not yet in force")
     price = AppliedPrice.of(row, record)
     expected = price.charge(record.usage)
     if record.cost_nano_usd != expected:
-        raise _NotBooked(f"the cost should be {expected} nano-USD")
+        raise _Refused(f"the cost should be {expected} nano-USD")
     return price
 
 

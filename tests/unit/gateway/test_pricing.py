@@ -1,7 +1,7 @@
 """Which prices apply when, what a request costs, and that a hold always covers it."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import ROUND_HALF_EVEN, Decimal
 
 import pytest
@@ -111,6 +111,21 @@ def test_west_of_greenwich_the_day_begins_later() -> None:
     new_york = replace(PEAK, utc_offset_minutes=-300, weekdays=(6,), windows_minutes=((1380, 1440),))
 
     assert rates_for(row(peak=new_york), input_tokens=1, at_ms=beijing_ms("2026-11-23T12:30")) == PEAK_RATES
+
+
+@given(
+    at_ms=st.integers(beijing_ms("2026-01-01T00:00"), beijing_ms("2036-01-01T00:00")),
+    utc_offset_minutes=st.integers(-12 * 60, 14 * 60),
+)
+def test_the_peak_is_told_as_the_calendar_tells_it(at_ms: int, utc_offset_minutes: int) -> None:
+    elsewhere = timezone(timedelta(minutes=utc_offset_minutes))
+    local = datetime.fromtimestamp(at_ms // 1000, elsewhere)
+    is_workday = local.weekday() < 5 and local.date() != date(2026, 10, 1)
+    is_peak = is_workday and (time(9) <= local.time() < time(12) or time(14) <= local.time() < time(18))
+
+    found = rates_for(row(peak=replace(PEAK, utc_offset_minutes=utc_offset_minutes)), input_tokens=1, at_ms=at_ms)
+
+    assert found == (PEAK_RATES if is_peak else OPEN)
 
 
 def test_each_class_of_tokens_has_its_price() -> None:
